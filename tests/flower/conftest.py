@@ -130,7 +130,7 @@ class Pods(PodProcesses):
 
     def kill(self, name: str) -> None:
         process = self.processes.pop(name)
-        for group in _groups(process.pid):
+        for group in groups_of(process.pid):
             try:
                 os.killpg(group, signal.SIGKILL)
             except ProcessLookupError:
@@ -142,7 +142,7 @@ class Pods(PodProcesses):
         self.gateways.close()
 
 
-def _groups(pid: int) -> set[int]:
+def groups_of(pid: int) -> set[int]:
     """The process groups of a process and its descendants. A SuperNode has its own group."""
     parents: dict[int, tuple[int, int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):

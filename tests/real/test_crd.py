@@ -235,6 +235,14 @@ def test_defaults(ns):
     assert listener == {"type": "NodePort", "port": 8080}
 
 
+@pytest.mark.parametrize("secure", [{}, {"threshold": 3}])
+def test_secure_aggregation_is_accepted(ns, secure):
+    noise = {"clippingNorm": 1.5, "noiseMultiplier": 2}
+    for number, privacy in enumerate(({"secureAggregation": secure}, {"secureAggregation": secure, "differentialPrivacy": noise})):
+        stored = ns.run({**server(minAvailableClients=3), "privacy": privacy}, name=f"secure-{number}")["spec"]["privacy"]
+        assert stored["secureAggregation"] == secure
+
+
 def test_what_a_pod_needs_is_kept_as_it_is(ns):
     pod = {
         "resources": {"requests": {"cpu": "500m", "memory": 1073741824}, "limits": {"nvidia.com/gpu": 1}},
@@ -397,6 +405,41 @@ REFUSED = {
         {"mode": "Evaluate", "server": {"initialModel": {"run": "before"}, "aggregation": {"method": "Mean"}}},
         "spec",
         "server.aggregation.method, server.replies.largestUpdateNorm: not with mode Evaluate",
+    ),
+    "privacy-of-nothing": ({"privacy": {}}, "spec.privacy", "privacy: has neither differentialPrivacy nor secureAggregation"),
+    "secure-quorum": (
+        {**server(minAvailableClients=2), "privacy": {"secureAggregation": {}}},
+        "spec",
+        "server.minAvailableClients: must be at least 3 with privacy.secureAggregation",
+    ),
+    "secure-threshold": (
+        {**server(minAvailableClients=3), "privacy": {"secureAggregation": {"threshold": 4}}},
+        "spec",
+        "privacy.secureAggregation.threshold: is higher than server.minAvailableClients",
+    ),
+    "secure-threshold-of-two": (
+        {**server(minAvailableClients=3), "privacy": {"secureAggregation": {"threshold": 2}}},
+        "spec.privacy.secureAggregation.threshold",
+        "greater than or equal to 3",
+    ),
+    **{
+        f"secure-{name}": (
+            {**server(minAvailableClients=5, **asked), "privacy": {"secureAggregation": {"threshold": 3}}},
+            "spec",
+            "not with privacy.secureAggregation, which shows the aggregator no single update; remove them",
+        )
+        for name, asked in {
+            "median": {"aggregation": {"method": "Median", "byzantineClients": 1}},
+            "mean": {"aggregation": {"method": "Mean"}},
+            "norm": {"replies": {"largestUpdateNorm": 2.5}},
+            "shapes": {"replies": {"shapes": "Any"}},
+            "numbers": {"replies": {"numbers": "Any"}},
+        }.items()
+    },
+    "secure-evaluation": (
+        {"mode": "Evaluate", "server": {"initialModel": {"run": "before"}, "minAvailableClients": 3}, "privacy": {"secureAggregation": {}}},
+        "spec",
+        "privacy: not with mode Evaluate",
     ),
     "largest-update-norm": (server(replies={"largestUpdateNorm": 0}), "spec.server.replies.largestUpdateNorm", "must be above 0"),
     "effect": (placement(tolerations=[{"key": "a", "effect": "NoExecute"}]), "spec.client.placement.tolerations[0].effect", '"NoSelect"'),

@@ -1,4 +1,4 @@
-"""The engine that is the local platform: a hub and four managed clusters, all parts panal's own, started as `panal up` starts them.
+"""The engine that is the local platform: a hub and managed clusters (by default four), all parts panal's own, started as `panal up` does.
 
 All clusters share one image store, so no image can be missing on one of them alone. A cluster that is cut off is stopped: its process
 and all its Pods.
@@ -36,14 +36,15 @@ class Platform(LocalPods):
     state: State
     at_once: int = 3
     spread: int = 5
+    clusters: int = len(SPOKES)
 
     @classmethod
     @contextmanager
-    def at(cls, root: Path) -> Iterator[Platform]:
+    def at(cls, root: Path, clusters: int = len(SPOKES)) -> Iterator[Platform]:
         folder = Folder(root)
         try:
             begin_store(folder.images)
-            engine = cls(folder, asyncio.run(bring_up(folder, len(SPOKES), {}, print)))
+            engine = cls(folder, asyncio.run(bring_up(folder, clusters, {}, print)), clusters=clusters)
             make_app(folder.images, root)
             engine.up()
             engine.hub.make_namespace("runs")
@@ -56,7 +57,7 @@ class Platform(LocalPods):
 
     def up(self) -> None:
         """What `panal up` does at a folder that has its state; the controller is less patient."""
-        begin(self.folder, len(SPOKES), {}, [self._controller()])
+        begin(self.folder, self.clusters, {}, [self._controller()])
 
     def _controller(self) -> Program:
         usual = controller()
@@ -122,7 +123,7 @@ class Platform(LocalPods):
 
     def _restart_as(self, program: Program) -> None:
         before = self._times_led()
-        begin(self.folder, len(SPOKES), {}, [program])
+        begin(self.folder, self.clusters, {}, [program])
         eventually(lambda: self._times_led() > before, "the new controller leads", 60)
 
     def _times_led(self) -> int:

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from panal.api.names import KEY_HISTORY
-from panal.api.progress import MAX_COLLABORATORS, Code, Count, Metrics, Number, Text
+from panal.api.progress import MAX_COLLABORATORS, Code, Count, Metrics, Number, SecureProgress, Text
 from panal.api.text import shown
 from panal.api.types import Model
 from panal.pod.tools.codes import CLUSTER, PHASE
@@ -56,7 +56,8 @@ class Round(Model):
     """A round. `time` is its end, in seconds since 1970, `seconds` its duration, `phases` the seconds of its phases. A round that is not
     `complete` goes on, or the run ended in it. `resumed`: another aggregator went on before it. `metrics` are the app's, over all clusters.
     `failed` has the reasons of the first clusters whose reply does not count. `selected` are the clusters whose updates a method of
-    spec.server.aggregation has selected; it is empty with other methods. `clusters` is None if it is left out here, with `selected`."""
+    spec.server.aggregation has selected; it is empty with other methods. `secure`: of secure aggregation. `clusters` is None if it is left
+    out here, with `selected`."""
 
     round: Count
     complete: bool = True
@@ -69,6 +70,7 @@ class Round(Model):
     metrics: Metrics = Field(default_factory=dict)
     failed: Annotated[dict[Cluster, Code], Field(max_length=MAX_FAILED)] = Field(default_factory=dict)
     selected: Annotated[list[Cluster], Field(max_length=MAX_COLLABORATORS)] = Field(default_factory=list)
+    secure: SecureProgress | None = None
     clusters: dict[Cluster, ClusterRound] | None = None
 
 

@@ -111,6 +111,13 @@ class HistoryHead(Model):
     hash: Hash = ""
 
 
+class SecureProgress(Model):
+    """Of the last training phase with secure aggregation: how many clusters had to stay, and which have dropped out."""
+
+    threshold: Count = 0
+    dropped: Annotated[list[str], Field(max_length=MAX_COLLABORATORS)] = Field(default_factory=list)
+
+
 class Progress(Model):
     """`attempt` is the aggregator Job's uid, so that progress of an older attempt is not mistaken for the current one's.
     `app_hash` is the SHA-256 of the app bundle, which is the only one that collaborators run; empty until it is known.
@@ -118,7 +125,7 @@ class Progress(Model):
     `connected` counts the collaborators connected to the aggregator (None: not known yet).
     `started` is true once the training has begun, `rounds_completed` counts finished rounds of `rounds_total`;
     `replies` and `failures` are those of the last training phase, `seconds` its round's duration; `selected` are the clusters whose updates
-    a method of spec.server.aggregation has selected in it.
+    a method of spec.server.aggregation has selected in it, and `secure` is None without secure aggregation.
     `checkpoint` is the last round whose state is stored, so that another aggregator can go on after it; `resumed` is the round after which
     this one went on (0: it began with the first).
     `metrics` are those of the last completed round as aggregated by the app, `reported` those of round `reported_round`, which continues.
@@ -142,6 +149,7 @@ class Progress(Model):
     replies: Count = 0
     failures: Count = 0
     selected: Annotated[list[str], Field(max_length=MAX_COLLABORATORS)] = Field(default_factory=list)
+    secure: SecureProgress | None = None
     seconds: Number | None = None
     metrics: Metrics = Field(default_factory=dict)
     reported_round: Count = 0

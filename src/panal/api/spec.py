@@ -662,9 +662,33 @@ class DifferentialPrivacy(Model):
     )
 
 
+class SecureAggregation(Model):
+    threshold: int | None = Field(
+        default=None,
+        ge=3,
+        le=1000,
+        description="How many of a training's clusters must stay until its end; otherwise it is repeated, and then the run fails. It is "
+        "raised to more than half of them. If not set: two thirds of them.",
+    )
+
+
+SOME_PROTECTION = rule(
+    "has(self.differentialPrivacy) || has(self.secureAggregation)",
+    "privacy: has neither differentialPrivacy nor secureAggregation; give one of them, or remove privacy",
+)
+
+
 class Privacy(Model):
-    differential_privacy: DifferentialPrivacy = Field(
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [SOME_PROTECTION]})
+
+    differential_privacy: DifferentialPrivacy | None = Field(
+        default=None,
         description="Each site clips its updates and adds Gaussian noise to them, before they leave it. The unit of privacy is the site.",
+    )
+    secure_aggregation: SecureAggregation | None = Field(
+        default=None,
+        description="Each site masks its updates, so that the aggregator learns their weighted mean, and no update of a site. With a "
+        "strategy of the app that averages.",
     )
 
 
@@ -719,7 +743,25 @@ NO_MODEL_FROM_AN_EVALUATION = rule(
 
 PRIVACY_OF_A_TRAINING = rule(
     "!has(self.privacy) || self.?mode.orValue('') != 'Evaluate'",
-    "privacy.differentialPrivacy: not with mode Evaluate, which measures at the sites and averages no updates; remove one of them",
+    "privacy: not with mode Evaluate, which measures at the sites and averages no updates; remove one of them",
+)
+_SECURE = "self.?privacy.?secureAggregation.hasValue()"
+ENOUGH_FOR_SECURE_AGGREGATION = rule(
+    f"!{_SECURE} || self.?server.?minAvailableClients.orValue(1) >= 3",
+    "server.minAvailableClients: must be at least 3 with privacy.secureAggregation, because of a sum of two each knows the other's "
+    "part; raise it",
+)
+THRESHOLD_WITHIN_THE_QUORUM = rule(
+    "!self.?privacy.?secureAggregation.?threshold.hasValue() || self.?server.?minAvailableClients.orValue(1) >= "
+    "self.privacy.secureAggregation.threshold",
+    "privacy.secureAggregation.threshold: is higher than server.minAvailableClients, so a round with the quorum would fail; raise the "
+    "second or lower the first",
+)
+NO_SINGLE_UPDATES_TO_EXAMINE = rule(
+    f"!{_SECURE} || (self.?server.?aggregation.?method.orValue('App') == 'App' && !self.?server.?replies.?largestUpdateNorm.hasValue() && "
+    "self.?server.?replies.?shapes.orValue('Consistent') != 'Any' && self.?server.?replies.?numbers.orValue('Finite') != 'Any')",
+    "server.aggregation.method, server.replies.largestUpdateNorm, server.replies.shapes Any and server.replies.numbers Any: not with "
+    "privacy.secureAggregation, which shows the aggregator no single update; remove them",
 )
 
 
@@ -744,6 +786,9 @@ class Spec(Model):
                 NO_UPDATES_IN_AN_EVALUATION,
                 NO_MODEL_FROM_AN_EVALUATION,
                 PRIVACY_OF_A_TRAINING,
+                ENOUGH_FOR_SECURE_AGGREGATION,
+                THRESHOLD_WITHIN_THE_QUORUM,
+                NO_SINGLE_UPDATES_TO_EXAMINE,
             ]
         }
     )

@@ -107,17 +107,27 @@ class CollaboratorStatus(Model):
     epsilon: Finite | None = Field(default=None, description="In a private run: the ε of these updates.")
 
 
-class PrivacyStatus(Model):
-    """What the updates of the sites of a private run cost (spec.privacy). The numbers are upper bounds: an update counts from the moment at
-    which its site is asked for it."""
+class SecureAggregationStatus(Model):
+    """What has become of the clusters in the last training with secure aggregation."""
 
-    mechanism: str = Field(default="Gaussian", description="How updates are protected: they are clipped and get Gaussian noise.")
-    unit: str = Field(default="Site", description="Whose privacy ε is about. Site: a site with all of its data.")
-    delta: Finite = Field(description="The δ for which ε is reckoned.")
-    planned_epsilon: Finite = Field(description="The ε of a site that takes part in all rounds once.")
-    epsilon: Finite = Field(default=0.0, description="The ε so far of the site that has spent most: at most this.")
-    updates: Count = Field(default=0, description="How many updates may have left that site.")
+    threshold: Count = Field(default=0, description="How many clusters had to stay; 0 before the first training.")
+    dropped: list[str] = Field(
+        default_factory=list, max_length=MAX_COLLABORATORS, description="The clusters that dropped out, whose updates do not count."
+    )
+
+
+class PrivacyStatus(Model):
+    """How the updates of sites are protected, and what they cost (spec.privacy). With differential privacy the numbers are upper bounds: an
+    update counts from the moment at which its site is asked for it."""
+
+    mechanism: str = Field(default="", description="Gaussian: updates are clipped and get Gaussian noise.")
+    unit: str = Field(default="", description="Whose privacy ε is about. Site: a site with all of its data.")
+    delta: Finite | None = Field(default=None, description="The δ for which ε is reckoned.")
+    planned_epsilon: Finite | None = Field(default=None, description="The ε of a site that takes part in all rounds once.")
+    epsilon: Finite | None = Field(default=None, description="The ε so far of the site that has spent most: at most this.")
+    updates: Count | None = Field(default=None, description="How many updates may have left that site.")
     max_rounds: Count | None = Field(default=None, description="The largest number of rounds that maxEpsilon allows.")
+    secure_aggregation: SecureAggregationStatus | None = Field(default=None, description="With secure aggregation.")
 
 
 class ListenerStatus(Model):
@@ -289,7 +299,7 @@ class Status(Model):
     headline_metric: Text = Field(
         default="", description="The main metric, such as accuracy 0.93; of a completed evaluation the spread and the worst site's."
     )
-    privacy: PrivacyStatus | None = Field(default=None, description="What the updates of the sites cost (spec.privacy).")
+    privacy: PrivacyStatus | None = Field(default=None, description="How the updates of sites are protected, and what they cost.")
     listeners: list[ListenerStatus] = Field(
         default_factory=list,
         description="The listeners of the spec, in the same order: where clusters reach the aggregator. They use the first that is ready.",

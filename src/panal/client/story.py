@@ -76,10 +76,15 @@ def summary(status: Status) -> list[str]:
         found += [f"model   {model['uri']}", f"        {model['digest']}, {model['size']} bytes, after round {model['round']}"]
     if export := status.get("export"):
         found += [f"export  {export['uri']}", *(f"        {each['name']}, {each['check']}" for each in export.get("files") or ())]
-    if private := status.get("privacy"):
+    private = status.get("privacy") or {}
+    if "delta" in private:
         epsilon, updates = private.get("epsilon", 0.0), private.get("updates", 0)
         spent = f"ε at most {epsilon:.4g} at δ {private['delta']:g} for a site, after {updates} update{'s' if updates != 1 else ''}"
         found.append(f"privacy {spent} (planned: {private['plannedEpsilon']:.4g})")
+    if (secure := private.get("secureAggregation")) is not None:
+        dropped = f"; dropped out: {', '.join(secure['dropped'])}" if secure.get("dropped") else ""
+        stay = f"{secure['threshold']} clusters had to stay in the last training" if secure.get("threshold") else "no training yet"
+        found.append(f"secure  secure aggregation: {stay}{dropped}")
     published = status.get("publish") or {}
     if version := published.get("mlflow"):
         found.append(f"mlflow  {version['uri']}")

@@ -7,26 +7,32 @@ from functools import lru_cache
 
 from panal.api.figures import number
 from panal.api.progress import Progress
-from panal.api.types import CollaboratorStatus, DifferentialPrivacy, Mode, PrivacyStatus, Spec
+from panal.api.types import CollaboratorStatus, DifferentialPrivacy, Mode, PrivacyStatus, SecureAggregation, SecureAggregationStatus, Spec
 from panal.privacy import accountant
 from panal.privacy.limits import delta_of, most_updates
 
-FIELD = "spec.privacy.differentialPrivacy"
+FIELD, SECURE_FIELD = "spec.privacy.differentialPrivacy", "spec.privacy.secureAggregation"
 
 
 def wanted(spec: Spec) -> DifferentialPrivacy | None:
     return spec.privacy.differential_privacy if spec.privacy else None
 
 
+def secure(spec: Spec) -> SecureAggregation | None:
+    return spec.privacy.secure_aggregation if spec.privacy else None
+
+
 def problem(spec: Spec, *, possible: bool) -> str:
     """Why the run cannot be private as it asks; empty if it can. `possible`: whether the runtime can protect updates."""
     settings = wanted(spec)
+    fields = {FIELD: settings, SECURE_FIELD: secure(spec)}
+    asked = next((field for field, each in fields.items() if each), "")
+    if asked and not possible:
+        return f"{asked}: only with framework flower, whose messages have the arrays that an update is compared with; remove it"
+    if asked and spec.mode is not Mode.TRAIN:
+        return f"{asked}: not with mode {spec.mode}, which averages no updates; remove it"
     if settings is None:
         return ""
-    if not possible:
-        return f"{FIELD}: only with framework flower, whose messages have the arrays that an update is compared with; remove it"
-    if spec.mode is not Mode.TRAIN:
-        return f"{FIELD}: not with mode {spec.mode}, which averages no updates; remove it"
     if settings.delta == 0:
         return f"{FIELD}.delta: must be larger than 0; remove it for the default, or give one such as 1.0e-6"
     planned = _planned(spec, settings)
@@ -45,18 +51,31 @@ def problem(spec: Spec, *, possible: bool) -> str:
 
 def status(spec: Spec, progress: Progress | None, old: PrivacyStatus | None) -> PrivacyStatus | None:
     """`old` is the status so far: what has been spent does not come back if the progress is lost."""
-    settings = wanted(spec)
+    settings, aggregation = wanted(spec), _secure(spec, progress, old)
     if settings is None:
-        return None
+        return PrivacyStatus(secure_aggregation=aggregation) if aggregation else None
     counts = progress.updates.by_cluster() if progress and progress.updates else {}
-    most = max([*counts.values(), old.updates if old else 0])
+    most = max([*counts.values(), (old.updates or 0) if old else 0])
     return PrivacyStatus(
+        mechanism="Gaussian",
+        unit="Site",
         delta=delta_of(settings),
         planned_epsilon=accountant.rounded_up(_planned(spec, settings)),
         epsilon=_of(settings, most),
         updates=most,
         max_rounds=most_updates(settings),
+        secure_aggregation=aggregation,
     )
+
+
+def _secure(spec: Spec, progress: Progress | None, old: PrivacyStatus | None) -> SecureAggregationStatus | None:
+    """What is known of the last training; without progress, as the status says."""
+    if secure(spec) is None:
+        return None
+    if progress is None:
+        return (old.secure_aggregation if old else None) or SecureAggregationStatus()
+    last = progress.secure
+    return SecureAggregationStatus(threshold=last.threshold, dropped=last.dropped) if last else SecureAggregationStatus()
 
 
 def by_cluster(

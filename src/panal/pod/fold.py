@@ -19,6 +19,7 @@ from panal.api.progress import (
     CollaboratorProgress,
     Metric,
     Progress,
+    SecureProgress,
     UpdateCounts,
 )
 from panal.api.text import by_name
@@ -118,6 +119,12 @@ def _end(progress: Progress, record: Round) -> dict[str, Any]:
     return {"rounds_completed": max(record.round, progress.rounds_completed), "seconds": record.seconds, "metrics": shown}
 
 
+def _secure(record: Round) -> SecureProgress | None:
+    if record.secure is None:
+        return None
+    return SecureProgress(threshold=record.secure["threshold"], dropped=record.secure["dropped"][:MAX_COLLABORATORS])
+
+
 def _round(progress: Progress, record: Round) -> dict[str, Any]:
     # A round counts the replies of the phase in which sites contribute; without one, of its first phase.
     # `metrics` are those of the last completed round. Those of the current round are kept in `reported` until it ends.
@@ -127,6 +134,7 @@ def _round(progress: Progress, record: Round) -> dict[str, Any]:
     if record.phase in (TRAIN, QUERY) or (record.replies is not None and progress.reported_round != record.round):
         change |= {"replies": record.replies or 0, "failures": record.failures or 0}
         change["selected"] = (record.selected or [])[:MAX_COLLABORATORS]
+        change["secure"] = _secure(record)
     return change | {"collaborators": _collaborators(progress.collaborators, record)}
 
 

@@ -216,6 +216,7 @@ def _content(
             "failures": state.failures,
             "failed": dict(failed[:MAX_FAILED]),
             "selected": state.selected or None,
+            "secure": state.secure.model_dump() if state.secure else None,
         }
     ) | {"clusters": clusters}
 

@@ -101,7 +101,7 @@ class Runtime(Protocol):
 
     @property
     def protects_updates(self) -> bool:
-        """Whether its collaborators can clip updates and add noise to them (`spec.privacy.differentialPrivacy`)."""
+        """Whether its collaborators can clip updates and add noise to them, and mask them (`spec.privacy`)."""
         return False
 
     def ignored_fields(self, spec: Spec) -> Sequence[str]:

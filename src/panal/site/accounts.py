@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from panal.evidence.ledger import BrokenLedgerError, Entry
+from panal.pod.tools.codes import SECURE_STEPS
 from panal.site.budgets import Source, Spender, Terms, Usage, delta_of, figures, overlap, terms
 from panal.site.codes import Code
 from panal.site.decide import NOTHING, Left, Verdict
@@ -212,8 +213,8 @@ def key_of(run: str, uid: str) -> str:
 
 
 def kind_of(type_: str) -> str:
-    """Of a reply whose type is such as `train.custom`."""
-    return type_.partition(".")[0]
+    """Of a reply whose type is such as `train.custom`. Each step of secure aggregation is a kind: there is one of each in a round."""
+    return type_ if type_ in SECURE_STEPS else type_.partition(".")[0]
 
 
 def rounds_of(replies: Iterable[str]) -> int:

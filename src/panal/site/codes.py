@@ -20,6 +20,7 @@ class Code(StrEnum):
     PURPOSE_NOT_ALLOWED = "PurposeNotAllowed"
     PRIVACY_TOO_WEAK = "PrivacyTooWeak"
     PRIVACY_BUDGET_SPENT = "PrivacyBudgetSpent"
+    SECURE_AGGREGATION_REQUIRED = "SecureAggregationRequired"
     TOO_FEW_EXAMPLES = "MinimumExamplesTooLow"
     ROUNDS_EXHAUSTED = "RoundsExhausted"
     BYTES_EXHAUSTED = "BytesExhausted"
@@ -57,6 +58,7 @@ SENTENCES = {
     Code.REFUSED_BY_OWNER: "The site's owner has refused the run.",
     Code.PRIVACY_TOO_WEAK: "The site requires more noise in the updates.",
     Code.PRIVACY_BUDGET_SPENT: "What the site allows to learn about the data is spent, or does not suffice for the run.",
+    Code.SECURE_AGGREGATION_REQUIRED: "The site requires secure aggregation (spec.privacy.secureAggregation).",
     Code.LIMITS_NOT_SUPPORTED: "The site has limits that it can only keep for Flower.",
     Code.SUSPENDED: "The site's owner has stopped everything.",
     Code.APPROVAL_REQUIRED: "The site's owner has not approved the run yet.",

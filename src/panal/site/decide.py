@@ -11,7 +11,7 @@ from panal.api import names
 from panal.api.quantity import in_bytes
 from panal.site.budgets import Usage, overlap, overspent
 from panal.site.codes import WAITS, Code
-from panal.site.policy import Approval, Day, Disclosure, Hours, SitePolicySpec, SiteRule, zone
+from panal.site.policy import Approval, Day, Disclosure, Hours, Protection, SitePolicySpec, SiteRule, zone
 from panal.site.request import Asked
 
 DAYS = tuple(Day)
@@ -97,6 +97,8 @@ def _conditions(rule: SiteRule, asked: Asked) -> Iterable[tuple[Code, str]]:
     noise = rule.minimum_noise_multiplier or 0.0
     strong = asked.noise_multiplier >= noise
     yield Code.PRIVACY_TOO_WEAK, "" if strong else f"the run's noiseMultiplier is {asked.noise_multiplier:g}; {noise:g} is needed"
+    masked = rule.secure_aggregation is Protection.OPTIONAL or asked.aggregates_securely
+    yield Code.SECURE_AGGREGATION_REQUIRED, "" if masked else "the run has no secureAggregation, which is Required"
     yield Code.TOO_FEW_EXAMPLES, "" if enough else f"the run's minimumExamples is {asked.minimum_examples}; {least} is needed"
 
 

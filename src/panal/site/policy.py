@@ -36,6 +36,11 @@ class Disclosure(StrEnum):
     NONE = "None"
 
 
+class Protection(StrEnum):
+    OPTIONAL = "Optional"
+    REQUIRED = "Required"
+
+
 class Day(StrEnum):
     MONDAY = "Monday"
     TUESDAY = "Tuesday"
@@ -122,6 +127,11 @@ class SiteRule(Model):
         le=1000,
         description="How much noise the updates must have (spec.privacy.differentialPrivacy.noiseMultiplier of the run). If not set: "
         "updates need not be protected.",
+    )
+    secure_aggregation: Protection = Field(
+        default=Protection.OPTIONAL,
+        description="Required: the updates must be masked, so that the aggregator learns only their sum (spec.privacy.secureAggregation of "
+        "the run).",
     )
     hours: Hours | None = Field(default=None, description="When runs may work here. A run that is there when they end, waits.")
 

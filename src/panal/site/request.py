@@ -70,6 +70,16 @@ class Asked:
         return terms(self.data, self.privacy)
 
     @property
+    def aggregates_securely(self) -> bool:
+        return isinstance(self._privacy("secureAggregation"), dict)
+
+    def _privacy(self, name: str) -> Any:
+        try:
+            return json.loads(self.privacy or "{}").get(name)
+        except (ValueError, AttributeError, RecursionError):
+            return None
+
+    @property
     def id(self) -> str:
         """Hexadecimal digits for exactly this: another image, app, program or data of the same run is another request."""
         content = {name: value for name, value in asdict(self).items() if name not in NOT_ASKED}

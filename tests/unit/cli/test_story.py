@@ -68,6 +68,13 @@ def test_a_private_run_says_what_its_sites_have_spent():
     assert summary({"privacy": privacy}) == [told]
 
 
+def test_a_run_with_secure_aggregation_says_who_has_dropped_out():
+    assert summary({"privacy": {"secureAggregation": {}}}) == ["secure  secure aggregation: no training yet"]
+    secure = {"threshold": 3, "dropped": ["site-b", "site-c"]}
+    told = "secure  secure aggregation: 3 clusters had to stay in the last training; dropped out: site-b, site-c"
+    assert summary({"privacy": {"secureAggregation": secure}}) == [told]
+
+
 def test_ages():
     from datetime import UTC, datetime
 

@@ -105,6 +105,16 @@ async def test_a_private_run_shows_what_its_sites_have_spent(api, owner):
     assert "δ 1e-05, planned ε 28.37" in page
 
 
+async def test_a_run_with_secure_aggregation_shows_who_has_dropped_out(api, owner):
+    await api.change(run(privacy={"secureAggregation": {"threshold": 3, "dropped": ["site-b"]}}))
+    _, page = await owner.get("/runs/ns/digits")
+    assert "3 clusters had to stay in the last round" in page
+    assert "site-b dropped out" in page
+    assert "ε" not in page
+    await api.change(run(privacy={"secureAggregation": {}}))
+    assert "no round yet" in (await owner.get("/runs/ns/digits"))[1]
+
+
 async def test_the_log_is_that_of_the_apps_container(api, owner):
     api.logs["digits-aggregator-x"] = "INFO :      [ROUND 1]\n\x1b[2Jclear\nplain\n"
     _, page = await owner.get("/runs/ns/digits/logs")

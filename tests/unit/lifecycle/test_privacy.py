@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from panal.api.progress import UpdateCounts
-from panal.api.types import Phase
+from panal.api.progress import SecureProgress, UpdateCounts
+from panal.api.types import Phase, PrivacyStatus, SecureAggregationStatus
 from panal.lifecycle.decide import decide
 from panal.lifecycle.reasons import Reason
 from panal.lifecycle.support import unsupported
@@ -42,6 +42,12 @@ REFUSED = [
         {"mode": "Evaluate", "server": {"initialModel": {"run": "before"}}},
         private(),
         "spec.privacy.differentialPrivacy: not with mode Evaluate",
+    ),
+    ({"framework": "openfl"}, {"secureAggregation": {}}, "spec.privacy.secureAggregation: only with framework flower"),
+    (
+        {"mode": "Evaluate", "server": {"initialModel": {"run": "before"}}},
+        {"secureAggregation": {}},
+        "spec.privacy.secureAggregation: not with mode Evaluate",
     ),
     ({}, private(delta=0), "spec.privacy.differentialPrivacy.delta: must be larger than 0"),
     (
@@ -150,7 +156,47 @@ def supernode(world: Any) -> dict[str, Any]:
     return next(c for m in pods for c in m["spec"]["template"]["spec"]["containers"] if c["name"] == "supernode")
 
 
-@pytest.mark.parametrize("code", ["UpdateNotProtected", "UpdateNotFinite", "ReplyNotProtected", "PrivacySpent"])
+SECURE: dict[str, Any] = {"secureAggregation": {"threshold": 3}}
+
+
+def test_both_sides_get_the_settings_of_secure_aggregation() -> None:
+    """Updates are not counted: they cost no ε."""
+    plan = decide(fresh(run=run(privacy=SECURE)), NOW)
+    template = applied(plan, "Job")[0]["spec"]["template"]["spec"]
+    by_name = {c["name"]: c for c in (*template["initContainers"], *template["containers"])}
+    wanted = {"secureAggregation": {"threshold": 3}}
+    assert json.loads(variable(by_name["superlink"], "PANAL_PRIVACY") or "") == wanted
+    assert variable(by_name["reporter"], "PANAL_PRIVATE") is None
+    assert json.loads(variable(supernode(running(run=run(status_after(fresh()), privacy=SECURE))), "PANAL_PRIVACY") or "") == wanted
+    both = running(run=run(status_after(fresh()), privacy=private() | {"secureAggregation": {}}))
+    settings = json.loads(variable(supernode(both), "PANAL_PRIVACY") or "")
+    assert settings.pop("secureAggregation") == {"threshold": None}
+    assert settings == {"clippingNorm": 1.0, "noiseMultiplier": 1.0, "metrics": "Weight", "mostUpdates": None, "plannedUpdates": 3}
+
+
+def test_the_status_says_who_has_dropped_out_of_the_last_training() -> None:
+    before = status_after(fresh(run=run(privacy=SECURE)))
+    assert before.privacy == PrivacyStatus(secure_aggregation=SecureAggregationStatus())
+    seen_ = progress(secure=SecureProgress(threshold=3, dropped=["cluster2"]))
+    status = status_after(running(run=run(before, privacy=SECURE), progress=seen_))
+    assert status.privacy == PrivacyStatus(secure_aggregation=SecureAggregationStatus(threshold=3, dropped=["cluster2"]))
+    assert all(each.epsilon is None for each in status.collaborators)
+    lost = status_after(running(run=run(status, privacy=SECURE), progress=None))
+    assert lost.privacy == status.privacy
+
+
+def test_with_noise_the_status_says_both() -> None:
+    asked = run(privacy=private() | SECURE)
+    status = status_after(running(run=asked, progress=progress(updates=counts(cluster1=1), secure=SecureProgress(threshold=4))))
+    assert status.privacy is not None
+    assert status.privacy.secure_aggregation == SecureAggregationStatus(threshold=4)
+    assert (status.privacy.updates, status.privacy.unit) == (1, "Site")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["UpdateNotProtected", "UpdateNotFinite", "ReplyNotProtected", "PrivacySpent", "UpdateNotMasked", "UpdateOutOfRange", "WeightInvalid"],
+)
 def test_a_site_that_withholds_an_update_says_why(code: str) -> None:
     known = {"cluster1": seen(round=2, failed=True, reason=code, time=NOW.timestamp())}
     status = status_after(running(run=run(status_after(fresh()), privacy=private()), progress=progress(collaborators=known)))

@@ -14,13 +14,13 @@ import pytest
 
 from panal.api import history as api
 from panal.api.history import FILE, ClusterRound, HistoryError, of_config_map
-from panal.api.progress import Progress
+from panal.api.progress import Progress, SecureProgress
 from panal.evidence.rows import examined, first
 from panal.pod import history as module
 from panal.pod.fold import fold
 from panal.pod.history import Bytes, HistoryLog
 from panal.pod.tools.codes import END, TRAIN
-from panal.pod.tools.records import Number, Record, Reply, Resumed, Round
+from panal.pod.tools.records import Number, Record, Reply, Resumed, Round, Secure
 from panal.pod.tracking.points import points
 from panal.pod.tracking.trace import Trace
 
@@ -98,6 +98,7 @@ def test_a_row_says_what_happened_in_the_round() -> None:
         "round": 1, "complete": True, "resumed": False, "time": 1700.0, "seconds": 2.6, "phases": {"train": 2.0, "evaluate": 0.5},
         "replies": 2, "failures": 0, "metrics": {"loss": 0.5}, "failed": {},
         "selected": [],
+        "secure": None,
     }  # fmt: skip
     assert row.clusters == {site: ClusterRound(seconds=1.5, metrics={"loss": 0.5}, received=1000, sent=5000) for site in SITES}
 
@@ -116,6 +117,14 @@ def test_a_row_names_the_cluster_that_failed_and_why() -> None:
     assert (row.replies, row.failures, row.failed) == (1, 1, said)
     assert row.clusters
     assert row.clusters["cluster2"] == ClusterRound(reason="ZeroDivisionError", message="division\\x1b[2J")
+
+
+def test_a_row_has_the_threshold_of_secure_aggregation_and_who_has_dropped_out() -> None:
+    run = Aggregator()
+    secure: Secure = {"threshold": 3, "dropped": ["cluster2"]}
+    for number, each in ((1, secure), (2, None)):
+        run.give(Round(round=number, phase=TRAIN, replies=3, secure=each), Round(round=number, phase=END))
+    assert [row.secure for row in run.shown.rounds] == [SecureProgress(threshold=3, dropped=["cluster2"]), None]
 
 
 def test_a_row_names_the_clusters_that_a_method_of_aggregation_has_selected() -> None:

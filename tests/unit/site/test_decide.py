@@ -50,6 +50,7 @@ def test_nothing_is_allowed_by_default() -> None:
         ({"appHashes": ["c" * 64]}, Code.APP_NOT_ALLOWED),
         ({"minimumExamples": 21}, Code.TOO_FEW_EXAMPLES),
         ({"minimumNoiseMultiplier": 1}, Code.PRIVACY_TOO_WEAK),
+        ({"secureAggregation": "Required"}, Code.SECURE_AGGREGATION_REQUIRED),
     ],
 )
 def test_each_condition_of_a_rule_counts(changed: dict[str, Any], code: Code) -> None:
@@ -61,6 +62,13 @@ def test_updates_with_enough_noise_are_allowed() -> None:
     private = asked(site_pods.pod(privacy={"differentialPrivacy": {"clippingNorm": 1, "noiseMultiplier": 1.5}}))
     assert decide(policy(RULE | {"minimumNoiseMultiplier": 1.5}), private, NOW).code is None
     assert decide(policy(RULE | {"minimumNoiseMultiplier": 1.6}), private, NOW).code is Code.PRIVACY_TOO_WEAK
+
+
+@pytest.mark.parametrize("secure", [{}, {"threshold": 3}])
+def test_a_run_with_secure_aggregation_is_allowed_where_it_is_required(secure: dict[str, Any]) -> None:
+    masked = asked(site_pods.pod(server={"minAvailableClients": 3}, privacy={"secureAggregation": secure}))
+    assert decide(policy(RULE | {"secureAggregation": "Required"}), masked, NOW).code is None
+    assert decide(policy(RULE | {"secureAggregation": "Required", "minimumNoiseMultiplier": 1}), masked, NOW).code is Code.PRIVACY_TOO_WEAK
 
 
 def test_secrets_must_be_named() -> None:

@@ -125,3 +125,10 @@ def test_rounds_are_the_most_replies_of_one_kind() -> None:
     assert [kind_of(type_) for type_ in ("train", "train.custom", "evaluate")] == ["train", "train", "evaluate"]
     assert rounds_of(["train", "evaluate", "train"]) == 2
     assert rounds_of([]) == 0
+
+
+def test_a_round_with_secure_aggregation_is_one() -> None:
+    """Its steps are one reply each, and other queries are of one kind."""
+    steps = ["query.panal_keys", "query.panal_shares", "train", "query.panal_unmask"]
+    assert rounds_of(map(kind_of, [*steps, "evaluate"] * 3)) == 3
+    assert [kind_of(type_) for type_ in ("query.panal_keys.more", "query.panal", "query.keys", "query")] == ["query"] * 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,6 +82,22 @@ def test_the_protection_of_updates_is_part_of_the_request() -> None:
     found = asked(site_pods.pod(privacy=private))
     assert (found.noise_multiplier, asked(site_pods.pod()).noise_multiplier) == (1.5, 0.0)
     assert found.id != asked(site_pods.pod()).id
+
+
+@pytest.mark.parametrize(
+    ("privacy", "masked"),
+    [
+        ('{"secureAggregation": {"threshold": null}}', True),
+        ('{"secureAggregation": null}', False),
+        ('{"secureAggregation": true}', False),
+        ('["secureAggregation"]', False),
+        ("{", False),
+        ("", False),
+    ],
+)
+def test_secure_aggregation_is_part_of_the_request(privacy: str, masked: bool) -> None:
+    found = replace(asked(site_pods.pod()), privacy=privacy)
+    assert (found.aggregates_securely, found.noise_multiplier) == (masked, 0.0)
 
 
 def test_another_pod_of_the_same_run_asks_for_the_same() -> None:

@@ -25,6 +25,9 @@ FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"  # module:function, in 
 # A runtime may define others that match PHASE.
 TRAIN, QUERY, END = "train", "query", "end"
 PHASE = r"[a-z][a-z0-9-]{0,31}"
+# Messages of secure aggregation in Flower, in the order of its steps; the third step is a training.
+SECURE_KEYS, SECURE_SHARES, SECURE_UNMASK = "query.panal_keys", "query.panal_shares", "query.panal_unmask"
+SECURE_STEPS = (SECURE_KEYS, SECURE_SHARES, SECURE_UNMASK)
 CODE = r"[A-Z][A-Za-z0-9]{0,63}"  # of a termination message, or of a record that ends the run
 
 NotFinite = Literal["NaN", "Infinity", "-Infinity"]  # JSON has no such numbers
@@ -96,6 +99,9 @@ class Withheld(Code):
     UPDATE_NOT_FINITE = "UpdateNotFinite"
     REPLY_NOT_PROTECTED = "ReplyNotProtected"  # of a kind that spec.privacy does not cover
     PRIVACY_SPENT = "PrivacySpent"
+    UPDATE_NOT_MASKED = "UpdateNotMasked"  # secure aggregation has not prepared it, or a step of it is refused
+    UPDATE_OUT_OF_RANGE = "UpdateOutOfRange"  # a number is too large for secure aggregation
+    WEIGHT_INVALID = "WeightInvalid"
 
 
 COHORT = frozenset({Withheld.TOO_FEW_EXAMPLES, Withheld.SITE_POLICY_INVALID})  # the others are of spec.privacy
@@ -112,6 +118,8 @@ class Refused(Code):
     VALUES_DIFFER = "ValuesDiffer"
     NOT_FINITE = "NotFinite"
     WEIGHT_INVALID = "WeightInvalid"
+    NOT_UNMASKED = "NotUnmasked"  # secure aggregation could not take the masks off the sum
+    SHARES_INVALID = "SharesInvalid"  # which a site has given to the others for secure aggregation
     UPDATE_TOO_LARGE = "UpdateTooLarge"  # its norm is beyond spec.server.replies.largestUpdateNorm
 
 

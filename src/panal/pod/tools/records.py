@@ -27,6 +27,13 @@ class Reply(TypedDict, total=False):
     metrics: dict[str, Number]
 
 
+class Secure(TypedDict):
+    """Of a training phase with secure aggregation: how many sites had to stay, and the clusters that have dropped out."""
+
+    threshold: int
+    dropped: list[str]
+
+
 class InvalidRecordError(ValueError):
     """A record with a known event that cannot be read."""
 
@@ -100,6 +107,10 @@ def _reply(found: Any) -> Reply:
     return reply
 
 
+def _secure(value: Any) -> Secure:
+    return {"threshold": _count(value["threshold"]), "dropped": _clusters(value["dropped"])}
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{value!r} is neither true nor false")
@@ -152,7 +163,7 @@ class Started(Record):
 class Round(Record):
     """A phase of a round is complete; with the phase END, the round is. By cluster: `collaborators` has the replies that count, `failed`
     the codes of failures, `messages` their texts where the site shares them. `selected`: the clusters whose updates are in the result, if
-    a method of spec.server.aggregation selects some."""
+    a method of spec.server.aggregation selects some. `secure`: if the updates were aggregated securely."""
 
     event = "round"
     round: int = field(metadata=_as(_count))
@@ -163,6 +174,7 @@ class Round(Record):
     failed: dict[str, str] | None = field(default=None, metadata=_as(_texts))
     messages: dict[str, str] | None = field(default=None, metadata=_as(_texts))
     selected: list[str] | None = field(default=None, metadata=_as(_clusters))
+    secure: Secure | None = field(default=None, metadata=_as(_secure))
     seconds: float | None = field(default=None, metadata=_as(_number))
     metrics: dict[str, Number] | None = field(default=None, metadata=_as(_metrics))
 

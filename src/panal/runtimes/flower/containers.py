@@ -75,15 +75,19 @@ def collaborator(spec: Spec, cluster: ClusterName, partition: Partition, data_pa
 
 
 def _privacy(spec: Spec, **more: int) -> list[dict[str, Any]]:
-    """For both sides: sites protect their updates, and the aggregator counts them. `plannedUpdates`: for a site with a privacy budget."""
-    wanted = spec.privacy.differential_privacy if spec.privacy else None
-    if wanted is None:
+    """For both sides: sites protect their updates, and the aggregator counts them, and adds up those that are masked. `plannedUpdates`: for
+    a site with a privacy budget."""
+    if spec.privacy is None:
         return []
-    settings = {
-        "clippingNorm": wanted.clipping_norm,
-        "noiseMultiplier": wanted.noise_multiplier,
-        "metrics": str(wanted.metrics),
-        "mostUpdates": most_updates(wanted),
-        **more,
-    }
+    settings: dict[str, Any] = {}
+    if (wanted := spec.privacy.differential_privacy) is not None:
+        settings |= {
+            "clippingNorm": wanted.clipping_norm,
+            "noiseMultiplier": wanted.noise_multiplier,
+            "metrics": str(wanted.metrics),
+            "mostUpdates": most_updates(wanted),
+            **more,
+        }
+    if (secure := spec.privacy.secure_aggregation) is not None:
+        settings["secureAggregation"] = {"threshold": secure.threshold}
     return environment(PANAL_PRIVACY=json.dumps(settings))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from panal.pod.tools.flower.arrivals import HANDED_OUT, LONGEST, REMEMBERED, ROOM, SHORTEST, Arrivals, BadReplyError, Reply, read_tree
+from panal.pod.tools.flower.arrivals import HANDED_OUT, LONGEST, MORE, REMEMBERED, ROOM, SHORTEST, Arrivals, BadReplyError, Reply, read_tree
 from panal.pod.tools.flower.bindings import RefusedError
 
 NODE, OTHER, RUN = 11, 22, 7
@@ -127,7 +127,7 @@ def test_the_size_of_a_reply_is_limited_by_its_instruction(clock: Clock) -> None
     instruction = arrivals.instruction_of(NODE, RUN, "weights")
     assert instruction is not None
     instruction.pulled["weights"] = ROOM
-    assert announced(arrivals).largest == 4 * ROOM
+    assert announced(arrivals).largest == 4 * ROOM + MORE
     small = Arrivals(largest=len(LEAF) - 1, clock=clock)
     small.hand_out(NODE, "asked", RUN, [], None, None)
     with pytest.raises(BadReplyError) as bad:

@@ -297,6 +297,29 @@ def test_a_phase_ends_a_while_after_the_last_reply_that_it_needs(
     assert grid.given_up == sorted(silent)  # the SuperLink drops what they send later
 
 
+@pytest.mark.parametrize(
+    ("grace", "call", "silent", "ended"),
+    [
+        ("", {"needed": 2, "patience": 5.0}, {3}, 5),
+        ("", {"needed": 3, "patience": 5.0}, {3}, 30),
+        ("20", {"needed": 2, "patience": 5.0}, {3}, 5),
+        ("5", {"needed": 2}, {3}, 5),
+        ("5", {"needed": 2}, {2, 3}, 30),
+        ("5", {}, {2, 3}, 5),
+    ],
+)
+def test_a_call_says_how_many_replies_it_needs_and_how_long_the_others_have(
+    grid: Any, clock: Any, monkeypatch: pytest.MonkeyPatch, grace: str, call: dict[str, Any], silent: set[int], ended: float
+) -> None:
+    """As the steps of secure aggregation do. The quorum is one."""
+    monkeypatch.setenv("PANAL_STRAGGLER_GRACE", grace)
+    append_node(3, "c3")
+    grid.nodes, grid.silent = [1, 2, 3], silent
+    exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
+    exchange([Sent(object(), node, "query") for node in grid.nodes], 30.0, "query", **call)
+    assert clock.now - 1000 == pytest.approx(ended, abs=1.5)
+
+
 def test_a_refused_reply_is_not_one_that_a_phase_needs(grid: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PANAL_STRAGGLER_GRACE", "5")
     append_node(3, "c3")

@@ -24,7 +24,8 @@ Tree = dict[str, tuple[str, ...]]  # an object's name -> the names of its childr
 
 # A reply is stalled after SHARE of the time that the node has worked, at least SHORTEST and at most LONGEST seconds.
 SHORTEST, LONGEST, SHARE = 8.0, 60.0, 0.25
-ROOM, TIMES = 256 << 20, 4  # a reply may have ROOM bytes, or TIMES the bytes of the instruction if that is more
+ROOM, TIMES = 256 << 20, 4  # a reply may have ROOM bytes, or TIMES the bytes of the instruction if that is more,
+MORE = 1 << 20  # and these for its metrics: masked numbers have four times the bytes of float16
 OBJECTS = 50_000  # a reply may have OBJECTS objects, or TIMES the objects of the instruction if that is more
 HANDED_OUT = 5  # deliveries of an instruction at most
 REMEMBERED = 8  # answered instructions that are kept for each node, to recognize repeated requests
@@ -140,7 +141,7 @@ class Arrivals:
                 self._give_up_others(node)
                 now = self._clock()
                 patience = min(LONGEST, max(SHORTEST, SHARE * (now - instruction.handed)))
-                largest = self._largest or max(ROOM, TIMES * sum(instruction.pulled.values()))
+                largest = self._largest or max(ROOM, TIMES * sum(instruction.pulled.values()) + MORE)
                 instruction.reply = Reply(instruction, root, tree, request, error, patience, now, largest)
             if instruction.reply.root != root:
                 raise BadReplyError(Refused.REPLY_INVALID, "it announced two replies to one message")

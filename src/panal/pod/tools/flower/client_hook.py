@@ -1,6 +1,6 @@
 """Hook in the ClientApp process: adds the duration to each reply, keeps the client's state (`client_state`), names missing config keys, and
 makes early exits visible (`deaths`). A reply about too few examples is withheld (`cohort`), and in a private run the update of a reply is
-clipped and gets noise (`private`).
+clipped and gets noise (`private`), and masked (`masking`). The messages of secure aggregation are answered without the app.
 
 What it adds is in the ConfigRecord `panal`, which the hook in the ServerApp process removes before the server app sees the reply. Messages
 of the server have such a record too, which is removed here.
@@ -21,12 +21,12 @@ from .client_state import Mark, States, folder, kept, restored, take_mark
 from .cohort import withheld
 from .context import naming_missing_keys
 from .deaths import mark_exit
-from .errors import written
+from .errors import WITHHELD, written
+from .masking import Masking, is_step, taken
 from .private import Arrays, NotProtectedError, Protection
 from .private import kept as kept_arrays
 
 RECORD = "panal"
-WITHHELD = 0  # of Flower's error codes: the one for unknown errors, since no code of the app has failed
 
 
 def patch(module: ModuleType) -> None:
@@ -35,7 +35,7 @@ def patch(module: ModuleType) -> None:
     pull: Callable[..., Any] = module.pull_task_input
     push: Callable[..., Any] = module.push_message
     states = States(folder())
-    protection = Protection.of(os.environ, folder())
+    protection, masking = Protection.of(os.environ, folder()), Masking.of(os.environ, folder())
     current = Current()
 
     def pull_task_input(*args: Any, **kwargs: Any) -> Any:
@@ -44,7 +44,8 @@ def patch(module: ModuleType) -> None:
         current.mark = take_mark(message, RECORD)
         if current.mark is not None:
             current.before = restored(states, current.mark, context)
-        current.kind, current.arrays = str(message.metadata.message_type), kept_arrays(message) if protection else {}
+        current.kind, current.arrays = str(message.metadata.message_type), kept_arrays(message) if protection or masking else {}
+        current.secure = taken(message) if masking and not is_step(current.kind) else None
         return message, naming_missing_keys(context), *rest
 
     def push_message(client: Any, message: Any, context: Any) -> Any:
@@ -54,13 +55,18 @@ def patch(module: ModuleType) -> None:
         if current.mark is not None and (after := kept(states, current.mark, context)) is not None:
             report |= {"before": current.before, "after": after}
         if message.has_content():
-            content, why = leaving(protection, current, message.content)
+            content, why = leaving(protection, masking, current, message.content)
             answer = Error(WITHHELD, written(why)) if why else content
             message = type(message)(answer, reply_to=current.message) if answer is not message.content else message
         if message.has_content():
             message.content[RECORD] = ConfigRecord(report)
         return push(client, message, context)
 
+    if masking is not None:
+        load: Callable[..., Any] = module.get_load_client_app_fn
+        module.get_load_client_app_fn = lambda *args, **kwargs: (  # type: ignore[attr-defined]
+            (lambda *_: lambda message, context: masking.answer(message)) if is_step(current.kind) else load(*args, **kwargs)
+        )
     module.pull_task_input = pull_task_input  # type: ignore[attr-defined]
     module.push_message = push_message  # type: ignore[attr-defined]
 
@@ -75,16 +81,21 @@ class Current:
     mark: Mark | None = None
     before: str = ""
     arrays: Arrays = field(default_factory=dict)  # that it brought, in a private run
+    secure: Any = None  # its record of secure aggregation
 
 
-def leaving(protection: Protection | None, current: Current, content: Any) -> tuple[Any, Withheld | None]:
+def leaving(protection: Protection | None, masking: Masking | None, current: Current, content: Any) -> tuple[Any, Withheld | None]:
     """What of a reply's content leaves the site, or why nothing does."""
+    if masking is not None and is_step(current.kind):
+        return content, None
     if why := withheld(current.kind, content.metric_records.values()):
         return None, why
-    if protection is None:
-        return content, None
     try:
-        return protection.protected(current.kind, current.arrays, content), None
+        if protection is not None:
+            content = protection.protected(current.kind, current.arrays, content)
+        if masking is not None:
+            content = masking.masked(current.kind, current.secure, current.arrays, content)
+        return content, None
     except NotProtectedError as error:
         log_line(f"a reply is withheld: {error}")
         return None, error.code

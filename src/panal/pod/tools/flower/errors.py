@@ -23,6 +23,7 @@ CODES = {
     7: "InvalidApp",
     8: "ClientAppCrashed",
 }
+WITHHELD = 0  # what panal writes: the one for unknown errors, since no code of the app has failed
 USER_CODES = frozenset({1, 2, 6, 7, 8})
 
 _RAISED = re.compile(r"<class '([^']{1,300})'>(?::<'(.*)'>)?", re.DOTALL)  # as Flower writes an exception

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..codes import TRAIN, Refused, Unanswered
-from ..files import number
+from ..files import number, straggler_grace
 from .client_hook import RECORD
 from .environment import GIVEN_UP
 from .errors import incoming_error, printable
@@ -51,9 +51,16 @@ class Exchange:
         self._late: set[str] = set()  # messages without a reply when the phase's grace was over
         self.results: dict[int, MessageResult] = {}  # the results of the last phase, by node
         self._rejected: list[Any] = []  # messages that the SuperLink did not accept
+        self._needed = 0  # and `_patience`: of the last call
+        self._patience: float | None = None
 
-    def __call__(self, messages: Iterable[Any], timeout: float | None, kind: str) -> tuple[list[Any], Phase]:
+    def __call__(
+        self, messages: Iterable[Any], timeout: float | None, kind: str, *, needed: int = 0, patience: float | None = None
+    ) -> tuple[list[Any], Phase]:
+        """`patience`: the seconds that the others have after `needed` replies; None: spec.server.stragglerGraceSeconds, after the quorum or
+        `needed` replies if that is more."""
         self.clear()
+        self._needed, self._patience = needed, patience
         return self._exchange(list(messages), timeout, kind)
 
     def resend(self, timeout: float | None, kind: str, quorum: int = 0) -> tuple[list[Any], Phase]:
@@ -62,7 +69,7 @@ class Exchange:
         count. Waits before as long as fewer nodes than `quorum` are connected."""
         unanswered = [key for key in self._asked if key not in self.got]
         failed = [*(self._asked[key].message for key in unanswered), *self._rejected]
-        self._wait_for([message.metadata.dst_node_id for message in failed], quorum)
+        self.wait_for([message.metadata.dst_node_id for message in failed], quorum)
         messages = [copy_for(message, self.clusters.successor(message.metadata.dst_node_id)) for message in failed]
         messages += [copy_for(message, node) for message, node in zip(failed, self._spare_nodes())]
         for key in unanswered:
@@ -118,7 +125,7 @@ class Exchange:
         """What each node that was asked in the last phase has reported; None without a reply that counts."""
         return [(each.node, self._reports.get(key) if key in self.got else None) for key, each in self._asked.items()]
 
-    def _wait_for(self, nodes: Sequence[int], quorum: int) -> None:
+    def wait_for(self, nodes: Sequence[int], quorum: int) -> None:
         """Waits until the clusters of `nodes` are connected: up to RECONNECT seconds, and without the quorum until the launcher ends the
         run."""
         began, longest = time.monotonic(), max(RECONNECT, number("PANAL_QUORUM_TIMEOUT", QUORUM_TIMEOUT))
@@ -133,7 +140,7 @@ class Exchange:
     def _collect(self, asked: Mapping[str, Sent], timeout: float | None, began: float, kind: str) -> dict[str, Any]:
         """The replies within the timeout, by the id of the message that they answer. The SuperLink drops those that come later."""
         found: dict[str, Any] = {}
-        late, grace = Late(self.clusters), Grace(min(number("PANAL_MIN_CLIENTS", 1), len(self._asked)))
+        late, grace = Late(self.clusters), self._grace()
         while len(found) < len(asked):
             found |= {r.metadata.reply_to_message_id: r for r in self.pull({i for i in asked if i not in found})}
             failed = {asked[key].node: incoming_error(r.error.code, r.error.reason) for key, r in found.items() if r.has_error()}
@@ -151,6 +158,11 @@ class Exchange:
         if missing := asked.keys() - found.keys():
             self.pull({f"{GIVEN_UP}{key}" for key in missing})
         return found
+
+    def _grace(self) -> Grace:
+        if self._patience is not None:
+            return Grace(min(self._needed, len(self._asked)), self._patience)
+        return Grace(min(max(self._needed, number("PANAL_MIN_CLIENTS", 1)), len(self._asked)), straggler_grace())
 
     def _judge(self, kind: str, phase: Phase) -> list[Any]:
         """The accepted replies. The cluster is that of the node to which the message was sent: the guard accepts a reply only from it."""
@@ -192,13 +204,13 @@ class Exchange:
         kept = [reply for reply in replies if reply.metadata.reply_to_message_id not in odd]
         for reply in replies:
             if (verdict := odd.get(reply.metadata.reply_to_message_id)) is not None:
-                self._refuse(reply, phase, verdict)
+                self.refuse(reply, phase, verdict)
         self.got = {key: each for key, each in self.got.items() if key not in odd}
         return kept
 
     def leave_out(self, reply: Any, error: Exception, phase: Phase) -> None:
         """Refuses a reply with which the strategy raises `error`, and without which it does not."""
-        self._refuse(reply, phase, (Refused.REPLY_INVALID, f"the strategy raises {type(error).__name__} with it, and not without it"))
+        self.refuse(reply, phase, (Refused.REPLY_INVALID, f"the strategy raises {type(error).__name__} with it, and not without it"))
         self.got.pop(reply.metadata.reply_to_message_id, None)
 
     def accept(self, kind: str) -> None:
@@ -211,13 +223,11 @@ class Exchange:
             return MessageResult(refused[0], printable(refused[1]))
         return result_of(reply, self._reports.get(key, Report()).seconds)
 
-    def _refuse(self, reply: Any, phase: Phase, verdict: Verdict) -> None:
+    def refuse(self, reply: Any, phase: Phase, verdict: Verdict) -> None:
         """Refuses a reply that was already counted."""
         cluster = self.clusters.of(reply.metadata.src_node_id)
         log_refusal(cluster, verdict)
-        phase.replies -= 1
-        phase.collaborators.pop(cluster, None)
-        phase.take(cluster, MessageResult(verdict[0], printable(verdict[1])))
+        phase.take_back(cluster, MessageResult(verdict[0], printable(verdict[1])))
 
 
 def contents(replies: Mapping[str, Any]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ..files import append, straggler_grace
+from ..files import append
 from ..records import Waiting
 from .replies import Clusters
 
@@ -52,11 +52,10 @@ class Late:
 
 
 class Grace:
-    """How long a phase waits for the others once `needed` nodes have sent a reply that counts: spec.server.stragglerGraceSeconds. If it is
-    not set, the phase waits for all."""
+    """How long a phase waits for the others once `needed` nodes have sent a reply that counts; with None it waits for all."""
 
-    def __init__(self, needed: int) -> None:
-        self._seconds = straggler_grace()
+    def __init__(self, needed: int, seconds: float | None) -> None:
+        self._seconds = seconds
         self._needed = self._enough = needed
         self._since: float | None = None
 

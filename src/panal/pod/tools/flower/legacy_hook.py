@@ -119,6 +119,7 @@ def check_settings(watch: Watch, strategy: Any) -> None:
     """Raises RunError for settings of the run that this interface cannot have, such as an initial model for a strategy whose model is not
     what it is given at the start."""
     watch.robust.refuse(watch.journal, OLDER)
+    watch.secure.refuse(watch.journal, OLDER)
     update_norm.refuse(watch.journal, OLDER)
     if evaluation.wanted():
         watch.warm.refuse("only an app that calls Strategy.start can be evaluated, and this one uses Flower's older interface")

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..codes import DIGEST, MAX_METRIC_NAME, MAX_METRICS, Unanswered
 from ..files import log_line, run_dir
-from ..records import Number, Reply, as_number
+from ..records import Number, Reply, Secure, as_number
 from .client_hook import RECORD
 from .environment import NODES
 from .errors import USER_CODES, incoming_error, printable
@@ -45,6 +45,7 @@ class Phase:
     failed: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
     selected: list[str] = field(default_factory=list)  # by a method of spec.server.aggregation
+    threshold: int = 0  # of secure aggregation; 0 without it
 
     def take(self, cluster: str, result: MessageResult) -> None:
         """Counts one result; `cluster` is empty if unknown."""
@@ -57,10 +58,27 @@ class Phase:
         self.failed |= {cluster: result.reason} if cluster else {}
         self.messages |= {cluster: result.text} if cluster and result.text else {}
 
+    def add(self, step: Phase) -> None:
+        """Counts what has become of the sites in a step of this phase."""
+        self.replies += step.replies
+        self.failures += step.failures
+        self.user_failures += step.user_failures
+        self.collaborators |= step.collaborators
+        self.failed |= step.failed
+        self.messages |= step.messages
+
+    def take_back(self, cluster: str, result: MessageResult) -> None:
+        """Counts as a failure a reply that was counted."""
+        self.replies -= 1
+        self.collaborators.pop(cluster, None)
+        self.take(cluster, result)
+
     def record_fields(self) -> dict[str, Any]:
         """The fields of the phase's record."""
         counted = {"replies": self.replies, "failures": self.failures, "collaborators": self.collaborators, "failed": self.failed}
-        return counted | {name: found for name, found in (("messages", self.messages), ("selected", self.selected)) if found}
+        secure = Secure(threshold=self.threshold, dropped=sorted(self.failed)) if self.threshold else None
+        more = {"messages": self.messages, "selected": self.selected, "secure": secure}
+        return counted | {name: found for name, found in more.items() if found}
 
 
 class Clusters:

@@ -13,6 +13,7 @@ import inspect
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial, wraps
 from types import ModuleType
 from typing import Any, NoReturn
@@ -32,7 +33,8 @@ from .minimum import set_minimums
 from .model import hand_over
 from .replies import Phase, numbers
 from .resuming import Resuming, is_own
-from .robust import TooFewError
+from .robust import TooFewError, exact_mean
+from .secure_exchange import SecureExchange
 from .tracked_model import TrackedModel
 from .watch import ROUND_TIMEOUT, watch_of
 
@@ -96,9 +98,13 @@ class Observation:
         self.watch = watch_of(self.grid)
         self.journal: Journal = self.watch.journal
         self.resuming = Resuming(strategy, self.evaluate_fn, self.grid, self.watch.clusters, self.journal, skipped=(*METHODS, OBSERVED))
-        self.robust = self.watch.robust
-        judge = Judge(strategy_rules(strategy, alike=self.robust.wanted))
-        self.exchange = Exchange(self.watch.unobserved(self.grid), judge, self.watch.clusters, lambda: self.resuming.mark(self.last))
+        self.robust, self.secure = self.watch.robust, self.watch.secure
+        judge = Judge(strategy_rules(strategy, alike=self.robust.wanted or self.secure.wanted))
+        grid = self.watch.unobserved(self.grid)
+        self.exchange = Exchange(grid, judge, self.watch.clusters, lambda: self.resuming.mark(self.last))
+        self.trainings: Exchange | SecureExchange = self.exchange
+        if self.secure.wanted:
+            self.trainings = SecureExchange(self.exchange, grid, self.secure, self.watch.clusters, self.journal)
         self.aggregation = Aggregation(strategy, self.exchange)
         self.min_clients = number("PANAL_MIN_CLIENTS", 1)
         self.timeout = float(number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT))
@@ -116,6 +122,7 @@ class Observation:
     def run(self) -> Any:
         self.model.check_types()
         self.robust.require(self.journal, self.strategy, self.model.arrays, own_start=is_own(self.original))
+        self.secure.require(self.journal, self.strategy, self.model.arrays, own_start=is_own(self.original))
         require_memory(self.journal, self.strategy, self.model.arrays)
         call = {**self.call} | {k: v for k, v in (("num_rounds", self.rounds), ("timeout", self.timeout)) if k in self.call}
         if self.evaluate_fn is not None:
@@ -210,8 +217,8 @@ class Observation:
     def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> Any:
         """Repeats a failed phase with the same messages instead of calling `configure_train` again, which may have side effects."""
         timeout = self.timeout if timeout is None else min(timeout, self.timeout)
-        kind = TRAIN if self.training else EVALUATE
-        replies, self.phase = self.exchange(messages, timeout, kind)
+        kind, exchange = (TRAIN, self.trainings) if self.training else (EVALUATE, self.exchange)
+        replies, self.phase = exchange(messages, timeout, kind)
         for _ in range(REPEATS if self.training else 0):
             if not self._too_few():
                 break
@@ -219,7 +226,7 @@ class Observation:
             log_line(f"round {self.last}: {self.phase.replies} of {self._needed()} replies needed; sending the failed messages again")
             del replies
             self.phase_began = time.monotonic()
-            replies, self.phase = self.exchange.resend(timeout, kind, self.min_clients)
+            replies, self.phase = exchange.resend(timeout, kind, self.min_clients)
         self.resuming.check_clients(self.exchange.reports())
         self.exchange.clear()
         if self.training and self._too_few():
@@ -230,16 +237,19 @@ class Observation:
         return self.phase.replies < self._needed()
 
     def _needed(self) -> int:
-        """Nobody is missed who was not asked, but for a method of aggregation, which needs its number of updates."""
+        """Nobody is missed who was not asked, but for a method of aggregation or secure aggregation, which need their number of updates."""
         asked = min(self.min_clients, self.phase.sent)
-        return max(asked, self.robust.fewest) if self.training and self.phase.sent else asked
+        if not self.training or not self.phase.sent:
+            return asked
+        return max(asked, self.robust.fewest, self.phase.threshold or self.secure.fewest(self.phase.sent))
 
     def _give_up(self) -> NoReturn:
         server_round, phase = self.last, self.phase
         self._record(server_round, TRAIN, {})
         reasons = {with_key(reason, phase.messages.get(cluster, "")) for cluster, reason in phase.failed.items()}
         named = ", ".join(sorted(reasons)[:NAMED]) or "no reply"
-        needed = f"{max(self.min_clients, self._needed())} needed{f' by {self.robust}' if self.robust.wanted else ''}"
+        by = f" by {self.robust}" if self.robust.wanted else " by secure aggregation" if self.secure.wanted else ""
+        needed = f"{max(self.min_clients, self._needed())} needed{by}"
         message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {needed} ({named})"
         all_raised = phase.replies == 0 and phase.user_failures == phase.failures
         reason = Ending.ALL_COLLABORATORS_FAILED if all_raised else Ending.QUORUM_LOST
@@ -270,7 +280,8 @@ class Observation:
         aggregate = partial(self.methods[f"aggregate_{kind}"], server_round)
         robustly = self.robust.in_place_of_the_mean(kind, aggregate, self.watch.clusters, self.phase)
         try:
-            out = self.aggregation(kind, robustly, replies, self.phase)
+            with exact_mean() if kind == TRAIN and self.secure.wanted else nullcontext():
+                out = self.aggregation(kind, robustly, replies, self.phase)
         except TooFewError:
             self._give_up()
         if kind == TRAIN and self.phase.replies < before and self._too_few():

@@ -18,8 +18,7 @@ from uuid import uuid4
 from ..codes import TRAIN, Doubt, Withheld
 from ..files import SPENT, append, log_line, read_json, read_records, run_dir
 from ..records import Notice, Updates
-from .client_hook import WITHHELD
-from .errors import is_written, written
+from .errors import WITHHELD, is_written, written
 from .private import SETTINGS
 from .replies import Clusters
 
@@ -106,8 +105,8 @@ def _spent(id_: str, message: Any) -> Any:
 
 
 def counted() -> bool:
-    """Whether the run is private."""
-    return bool(os.environ.get(SETTINGS))
+    """Whether the updates of sites are counted, because each of them costs privacy."""
+    return "mostUpdates" in json.loads(os.environ.get(SETTINGS) or "{}")
 
 
 def most_updates() -> int | None:

@@ -25,6 +25,7 @@ from .judge import Judge
 from .part import Part
 from .replies import Clusters, Phase, merged, result_of, take_record
 from .robust import Robust
+from .secure import SecureAggregation
 from .starts import Starts
 from .updates import Counted, counted, most_updates
 from .waits import wanted
@@ -81,6 +82,7 @@ class Watch:
         self.journal = Journal()
         self.warm = WarmStart(self.journal)
         self.robust = Robust.of_the_run()
+        self.secure = SecureAggregation.of_the_run()
         self.observing = False
         self._rounds = Rounds()
         self._total = 0  # number of rounds; 0: unknown
@@ -160,7 +162,8 @@ class Watch:
         kind = kinds.pop() if len(kinds) == 1 and kinds <= set(KINDS) else ""
         if kind == TRAIN:
             self.warm.require_used()
-            self.robust.refuse(self.journal, "the app does not train with Strategy.start of flwr.serverapp")
+            for each in (self.robust, self.secure):
+                each.refuse(self.journal, "the app does not train with Strategy.start of flwr.serverapp")
         if not kind:
             return Part("")
         self._waiting.over()
