@@ -9,6 +9,7 @@
     grpc      the same, where the spokes joined through OCM's gRPC server: 25 s
     images    the archives of the images, built where they are not up to date: 3 minutes the first time
     kubernetes a hub and four spokes, the nodes of which are panal's own: 40 s
+    five_sites the same with five spokes
     nodes     a hub and four spokes with real nodes, the images on them, panal installed from deploy/panal.yaml
 
 What is missing on this machine skips a test and names the remedy; where CI is set it fails. With PANAL_TEST_CLUSTERS=FOLDER the
@@ -174,6 +175,17 @@ def kubernetes() -> Iterator[Kubernetes]:
     with fleet("kubernetes", SPOKES, scheduler=True, keep=False) as started, Kubernetes.on(started) as engine:
         label_clusters(engine)
         until_all_take_part(engine)
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def five_sites() -> Iterator[Kubernetes]:
+    """The same with five spokes."""
+    need(programs_missing())
+    names = [f"cluster{number}" for number in range(1, 6)]
+    with fleet("five-sites", len(names), scheduler=True, keep=False) as started, Kubernetes.on(started) as engine:
+        label_clusters(engine, clusters=names)
+        until_all_take_part(engine, names)
         yield engine
 
 

@@ -247,12 +247,12 @@ def apply(
     return Run(engine, namespace, name, made["metadata"]["uid"])
 
 
-def until_all_take_part(engine: Engine) -> None:
+def until_all_take_part(engine: Engine, clusters: Sequence[str] = SPOKES) -> None:
     """Every cluster has the add-on, and with it its certificate."""
 
     def missing() -> list[str]:
         found = {a["metadata"]["namespace"]: a for a in engine.hub.list(kinds.MANAGED_CLUSTER_ADDON)}
-        return [c for c in SPOKES if not holds(found.get(c, {}), "Available")]
+        return [c for c in clusters if not holds(found.get(c, {}), "Available")]
 
     eventually(lambda: not missing(), "all clusters can take part", 120)
 
