@@ -536,7 +536,7 @@ def test_secrets_are_read_by_name_and_in_the_controllers_own_namespace_alone() -
     without_names = [rule["verbs"] for rule in granted if not rule.get("resourceNames")]
     assert without_names == [["create"]]  # which cannot be limited to names
     named_ones = {name for rule in granted for name in rule.get("resourceNames", [])}
-    assert named_ones == {names.SERVER_AUTHORITY, names.COLLABORATOR_AUTHORITY}
+    assert named_ones == {names.SERVER_AUTHORITY, names.COLLABORATOR_AUTHORITY, names.EVIDENCE_KEY}
 
 
 def test_no_other_signers_requests_can_be_approved_or_signed(installed: Cluster) -> None:
