@@ -1,4 +1,5 @@
-"""The tables of docs/reference/federatedlearning.md, generated from the schema: `python -m panal.api.reference FILE` updates them in FILE.
+"""The tables of fields in docs/reference, generated from the schemas: `python -m panal.api.reference FILE` updates them in FILE, which is
+about the FederatedLearning (`panal.site.reference`: the SitePolicy).
 
 A table is between `<!-- fields of PATH -->` and `<!-- end -->`. A test compares the page with the schema.
 """
@@ -18,9 +19,10 @@ HEAD = "| field | type | default | meaning |\n|---|---|---|---|"
 TABLE = re.compile(r"(<!-- fields of (\S+?)(?: without (\S+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def table(path: str, without: str = "") -> str:
-    """Every field below `path`, such as `spec.client`; the fields below `without` are omitted, for a table of their own."""
-    root = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+def table(path: str, without: str = "", definition: Schema | None = None) -> str:
+    """Every field below `path`, such as `spec.client`; the fields below `without` are omitted, for a table of their own. `definition`: of
+    another kind than FederatedLearning."""
+    root = (definition or crd())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     for part in path.split("."):
         root = root["properties"][part]
     return "\n".join([HEAD, *_rows(root, "", without)])
@@ -59,9 +61,9 @@ def _limits(field: Schema) -> str:
     return f" ({'; '.join(found)})" if found else ""
 
 
-def renewed(page: str) -> str:
+def renewed(page: str, definition: Schema | None = None) -> str:
     """The page with all its tables updated."""
-    return TABLE.sub(lambda found: f"{found[1]}{table(found[2], found[3] or '')}\n{found[4]}", page)
+    return TABLE.sub(lambda found: f"{found[1]}{table(found[2], found[3] or '', definition)}\n{found[4]}", page)
 
 
 def main() -> None:

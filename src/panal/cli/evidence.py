@@ -32,11 +32,11 @@ def write(access: Access, name: str, namespace: str | None, target: Path | None)
         file = made(stored)
         to.write_text(json.dumps(file, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         found = examined(file)
-        output.line(f"{to}: record, {len(stored.receipts)} receipts, {found.rows} rows of the history")
+        output.line(f"{to}: record, {_counted(len(stored.receipts), 'receipt')}, {_counted(found.rows, 'row')} of the history")
         countersigned = condition(run, "Countersigned")
-        if countersigned.get("status") == "False":
+        if countersigned.get("status", "True") != "True":
             output.warn(str(countersigned.get("message")))
-        for each in (*found.findings, *found.open):
+        for each in (*found.findings, *found.not_shown):
             output.warn(f"{each.pointer}: {each.what}")
         return Code.OK
 
@@ -91,7 +91,7 @@ def _described(found: Examined) -> dict[str, Any]:
         "whole": found.whole,
         "run": found.run,
         "findings": listed(found.findings),
-        "notShown": listed(found.open),
+        "notShown": listed(found.not_shown),
         "receipts": found.receipts,
         "rows": found.rows,
         "keys": {
@@ -103,13 +103,18 @@ def _described(found: Examined) -> dict[str, Any]:
     }
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _print(found: Examined) -> None:
     if found.whole:
-        output.line(f"{found.run}: as it was sealed; {found.receipts} receipts and {found.rows} rows of the history hold")
+        parts = f"{_counted(found.receipts, 'receipt')} and {_counted(found.rows, 'row')} of the history"
+        output.line(f"{found.run}: as it was sealed; {parts} hold")
     else:
         what = "it is not as it was sealed" if found.findings else "no change can be seen, but it does not show everything"
         output.line(f"{found.run}: {what}")
-    rows = [(each.pointer or "/", each.what) for each in (*found.findings, *found.open)]
+    rows = [(each.pointer or "/", each.what) for each in (*found.findings, *found.not_shown)]
     if rows:
         output.line("")
         output.columns(("WHERE", "WHAT"), rows[:SHOWN])

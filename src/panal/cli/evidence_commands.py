@@ -11,9 +11,7 @@ from panal.cli import evidence
 from panal.cli.options import Context, Format, Home, Kubeconfig, Namespace, Output, Run
 from panal.client.choose import choose
 
-HELP = (
-    "Write what proves what happened in a run into one file, and examine such a file. `panal evidence NAME` is `panal evidence write NAME`."
-)
+HELP = "Write the evidence of a run into one file, and examine such a file. `panal evidence NAME` is `panal evidence write NAME`."
 WRITE = "write"
 
 
@@ -21,7 +19,7 @@ class _OrWrite(typer.core.TyperGroup):
     """A group in which the first word may be the name of a run."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ("--help", "--install-completion", "--show-completion"):
+        if args and args[0] not in self.commands and args[0] != "--help":
             args = [WRITE, *args]
         return super().parse_args(ctx, args)
 

@@ -200,7 +200,7 @@ def verify(access: Access, as_json: bool) -> Code:
             output.as_json(found[-1])
         else:
             head = found[-1]
-            output.line(f"the ledger is whole: {head.get('number')} entries, head {head.get('hash')}, key {head.get('key')}")
+            output.line(f"the ledger is whole: {head.get('number')} entries, head {head.get('hash')}")
             output.line(f"SHA-256 of the key: {head.get('fingerprint')}")
             for each in head.get("budgets") or ():
                 output.line(

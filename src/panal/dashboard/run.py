@@ -175,12 +175,12 @@ def conditions(status: Status) -> list[Told]:
 
 def _told(found: Condition, ended: bool) -> Told:
     true = found.status == "True"
-    if found.type == "Countersigned":
-        return Told(found, "good" if true else "neutral" if found.reason == "Countersigning" else "warn", False)
-    if found.type not in USUAL_CONDITIONS and found.type != "Validated":
-        return Told(found, "warn" if true else "neutral", False)
     if found.status == "Unknown":
         return Told(found, "neutral", False)
+    if found.type == "Countersigned":
+        return Told(found, "good" if true else "warn", False)
+    if found.type not in USUAL_CONDITIONS and found.type != "Validated":
+        return Told(found, "warn" if true else "neutral", False)
     if found.type in WORSE_IF_TRUE:
         return Told(found, "bad" if true else "neutral", not true)
     over = ended and found.type in (*ABOUT_PODS, "Progressing")

@@ -12,7 +12,8 @@
 | `countersigning` | `content`: what the hub has sealed about the receipts; `marks`, `hash`, `signature`. Absent while it waits for some, |
 |   | and for a run without sites that have a policy |
 
-Nothing else is in it, and each value is covered by a digest that is signed, or follows from such a value. A change is detected by that; the
+Nothing else is in it. Each value is covered by a digest that is signed, or follows from such a value, but for `version`,
+`history.missing`, and the `key` of a receipt before there is `countersigning`. A change is detected by that; the
 `marks` only say where it is (`panal.evidence.sealed`).
 """
 

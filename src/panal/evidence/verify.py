@@ -39,12 +39,12 @@ Object = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Examined:
-    """`findings`: what is not as it was sealed. `open`: what the file does not show, though nothing proves that it was changed. `keys`: the
-    fingerprints of the keys in the file, by cluster, "" for the hub. `given`: those of them for which a key was given. `receipts` and
-    `rows`: how many hold."""
+    """`findings`: what is not as it was sealed. `not_shown`: what the file does not show, though nothing proves that it was changed.
+    `keys`: the fingerprints of the keys in the file, by cluster, "" for the hub. `given`: those of them for which a key was given.
+    `receipts` and `rows`: how many hold."""
 
     findings: list[Finding] = field(default_factory=list)
-    open: list[Finding] = field(default_factory=list)
+    not_shown: list[Finding] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     given: set[str] = field(default_factory=set)
     run: str = ""
@@ -53,7 +53,7 @@ class Examined:
 
     @property
     def whole(self) -> bool:
-        return not self.findings and not self.open
+        return not self.findings and not self.not_shown
 
     def part(self, record: Object, name: str) -> Object | None:
         """A part of the record; None if nothing can be concluded from it, since it was changed."""
@@ -142,13 +142,7 @@ def _sealed(document: Object, pointer: str, signed: Callable[[str], bool], authe
 def _by(key: Ed25519PublicKey | None, signature: object) -> Callable[[str], bool]:
     """Without a key nothing is said about signatures."""
 
-    def signed(hash_: str) -> bool:
-        try:
-            return key is None or holds(hash_, signature, key)
-        except ValueError:
-            return False
-
-    return signed
+    return lambda hash_: key is None or holds(hash_, signature, key)
 
 
 # --- the hub's record and its entry ---------------------------------------------------------------------------------------
@@ -191,7 +185,7 @@ def _history(file: Object, head: Object | None, found: Examined) -> None:
     if isinstance(history, Mapping) and "rows" not in history:
         found.findings += _members(history, "/history", (), ("missing",))
         why = str(history.get("missing") or "nothing says why")
-        found.open.append(Finding("/history/rows", f"are not in the file: {why[:300]}"))
+        found.not_shown.append(Finding("/history/rows", f"are not in the file: {why[:300]}"))
         return
     found.findings += _members(history, "/history", ("rows",))
     content = _object(history).get("rows")
@@ -202,7 +196,7 @@ def _history(file: Object, head: Object | None, found: Examined) -> None:
         return
     count, first, last = (head.get(name) for name in ("rows", "first", "hash"))
     if not (isinstance(count, int) and isinstance(first, str) and isinstance(last, str)):
-        found.open += [Finding("/history/rows", "are not chained: the run's reporter did not do that")] if content else []
+        found.not_shown += [Finding("/history/rows", "are not chained: the run's reporter did not do that")] if content else []
         return
     wrong = list(rows.examined(content, count, first, last, "/history/rows"))
     found.findings += wrong
@@ -238,7 +232,7 @@ def _receipts(file: Object, hub: _Hub, participants: Object | None, found: Exami
         else:
             _receipt(receipts[cluster], at, cluster, hub, _object(listed.get(cluster)), found, given.get(cluster, ""))
     for cluster, why in _object(closing.get("missing")).items():
-        found.open.append(Finding(step("/receipts", cluster), f"there is none: {str(why)[:300]}"))
+        found.not_shown.append(Finding(step("/receipts", cluster), f"there is none: {str(why)[:300]}"))
 
 
 def _closing(file: Object, hub: _Hub, found: Examined, asked: Sequence[str] | None) -> Object:
@@ -247,7 +241,7 @@ def _closing(file: Object, hub: _Hub, found: Examined, asked: Sequence[str] | No
     if "countersigning" not in file:
         if asked:
             named = ", ".join(sorted(asked)[:5]) + (" and others" if len(asked) > 5 else "")
-            found.open.append(Finding(at, f"{DROPPED}: the hub still waited for {named}, or it was removed"))
+            found.not_shown.append(Finding(at, f"{DROPPED}: the hub still waited for {named}, or it was removed"))
         return {}
     if asked == []:
         found.findings.append(Finding(at, ADDED))

@@ -55,7 +55,7 @@ def follow(world: World, plan: Plan, now: datetime) -> Plan:
         if (left := _settling(world, evidence, now)) > 0:
             return replace(plan, look_again=min(left, plan.look_again or left))
         content = record(world, evidence, now)
-        return replace(plan, evidence=(Keep(content, tuple(asked(world, content))),))
+        return replace(plan, evidence=(Keep(content, tuple(asked(content))),))
     if evidence.entry is None:
         return replace(plan, evidence=(Enter(evidence.record, evidence.recorded),))
     if not evidence.asked:
@@ -78,7 +78,7 @@ def _open(world: World, evidence: Evidence, until: datetime, plan: Plan, now: da
     if answers.missing and now < until:
         signed = f"{len(answers.receipts)} of {len(evidence.asked)} sites have countersigned the record"
         waits = f"{signed}; until {written(until)} panal waits for {_named({**answers.missing, **answers.final})}"
-        told = _Telling("False", Reason.COUNTERSIGNING, waits)
+        told = _Telling("Unknown", Reason.COUNTERSIGNING, waits)
         status, _ = _status(world, plan, told, now)
         left = (until - now).total_seconds() + 0.1
         looks = [left, *((plan.look_again,) if plan.look_again is not None else ())]
@@ -140,7 +140,7 @@ def _why(work: WorkView | None) -> str:
 # --- how it is told -------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class _Telling:
-    truth: Any  # "True" or "False"
+    truth: Any  # "True", "False" or "Unknown"
     reason: Reason
     message: str
 

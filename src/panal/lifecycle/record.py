@@ -19,12 +19,19 @@ from panal.api.types import CollaboratorStatus, Status
 from panal.evidence.receipt import RECORD
 from panal.evidence.sealed import fingerprint, read_key
 from panal.lifecycle import policies
+from panal.lifecycle.reasons import Reason
 from panal.lifecycle.world import Evidence, Run, SiteView, World
 from panal.placement.data import data_claim
 from panal.runtimes import framework_of
 
 VERSION = 1
-REFUSED = ("SiteRefused", "SiteDecisionPending", "PolicyNotCompliant", "PolicyUnknown", "CertificateRevoked", "CertificateDenied")
+REFUSED = (
+    Reason.SITE_REFUSED,
+    Reason.POLICY_NOT_COMPLIANT,
+    Reason.POLICY_UNKNOWN,
+    Reason.CERTIFICATE_REVOKED,
+    Reason.CERTIFICATE_DENIED,
+)
 
 
 def record(world: World, evidence: Evidence, now: datetime) -> dict[str, Any]:
@@ -63,7 +70,7 @@ def record(world: World, evidence: Evidence, now: datetime) -> dict[str, Any]:
     }
 
 
-def asked(world: World, content: Mapping[str, Any]) -> list[str]:
+def asked(content: Mapping[str, Any]) -> list[str]:
     """The clusters with a policy of their own among the participants of a record: their sites are to countersign it."""
     return [cluster for cluster, each in content["participants"].items() if each.get("sitePolicy")]
 

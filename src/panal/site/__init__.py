@@ -9,5 +9,5 @@ flower             what is in Flower's requests        wire               the en
 sending            the replies that are under way      accounts           what has left, from the ledger
 budgets            what updates cost of privacy budgets
 record             the RunRecord, and who gets none    known              what a receipt says about a run, from the ledger
-certificates       of the site controller
+certificates       of the site controller           reference         the page about the SitePolicy
 """

@@ -1,6 +1,6 @@
 """The privacy budgets of the site's data (`spec.privacyBudgets`): what updates have cost, and what those that are planned may still cost.
 
-An update is a reply about training that is no error. What it costs depends on the noise multiplier of its run alone, so that the updates of
+What an update (`accounts.is_update`) costs depends on the noise multiplier of its run alone, so that the updates of
 all runs add up exactly (`panal.privacy.accountant`). A run spends from each budget whose data is a part of what it mounts, or contains it.
 It starts only if everything that it plans fits, beside what the other runs that work here may still spend; so a run that keeps to its plan
 is not stopped in the middle by another one.

@@ -57,7 +57,7 @@ SENTENCES = {
     Code.MESSAGE_NOT_RECOGNIZED: "The site does not recognize a message of this run.",
     Code.REFUSED_BY_OWNER: "The site's owner has refused the run.",
     Code.PRIVACY_TOO_WEAK: "The site requires more noise in the updates.",
-    Code.PRIVACY_BUDGET_SPENT: "What the site allows to learn about the data is spent, or does not suffice for the run.",
+    Code.PRIVACY_BUDGET_SPENT: "The site's privacy budget for the data is spent, or too small for the run.",
     Code.SECURE_AGGREGATION_REQUIRED: "The site requires secure aggregation (spec.privacy.secureAggregation).",
     Code.LIMITS_NOT_SUPPORTED: "The site has limits that it can only keep for Flower.",
     Code.SUSPENDED: "The site's owner has stopped everything.",

@@ -48,7 +48,7 @@ def crd() -> Schema:
 
 
 def record_crd() -> Schema:
-    """That of the RunRecord. Its spec never changes, and its status never changes again when it has an answer."""
+    """That of the RunRecord. Its spec never changes."""
     kinds = {"kind": RECORD_KIND, "listKind": f"{RECORD_KIND}List", "plural": RECORD_PLURAL, "singular": RECORD_KIND.lower()}
     run = {"name": "Run", "type": "string", "jsonPath": ".spec.name", "description": "The run"}
     refusal = {"name": "Refusal", "type": "string", "jsonPath": ".status.refusal", "description": "Why there is no receipt"}

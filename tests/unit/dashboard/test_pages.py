@@ -296,7 +296,7 @@ def condition(kind: str, status: str, message: str = "") -> dict[str, str]:
         ("Completed", condition("Validated", "False"), "bad", False),
         ("Completed", condition("Countersigned", "True"), "good", False),
         ("Completed", condition("Countersigned", "False"), "warn", False),
-        ("Completed", condition("Countersigned", "False") | {"reason": "Countersigning"}, "neutral", False),
+        ("Completed", condition("Countersigned", "Unknown") | {"reason": "Countersigning"}, "neutral", False),
         ("Completed", condition("Complete", "True"), "good", True),
     ],
 )

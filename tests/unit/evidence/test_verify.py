@@ -65,7 +65,7 @@ def flipped(value: Any) -> Any:
 def named(changed: Any) -> list[str]:
     found = examined(changed)
     assert not found.whole
-    return [each.pointer for each in (*found.findings, *found.open)]
+    return [each.pointer for each in (*found.findings, *found.not_shown)]
 
 
 def fits(said: str, wanted: str) -> bool:
@@ -75,7 +75,7 @@ def fits(said: str, wanted: str) -> bool:
 
 def test_it_is_whole_as_it_is_made() -> None:
     found = examined(FILE)
-    assert (found.findings, found.open, found.receipts, found.rows, found.run) == ([], [], 2, 3, "ns/digits")
+    assert (found.findings, found.not_shown, found.receipts, found.rows, found.run) == ([], [], 2, 3, "ns/digits")
     assert found.whole
     assert found.keys == {"": fingerprint(HUB.public_key()), **{name: fingerprint(each.key.public_key()) for name, each in SITES.items()}}
 
@@ -207,12 +207,12 @@ def test_several_rows() -> None:
 def test_what_is_missing_is_said_and_not_whole() -> None:
     without_rows = copy.deepcopy(FILE)
     without_rows["history"] = {"missing": "the storage is gone"}
-    (said,) = examined(without_rows).open
+    (said,) = examined(without_rows).not_shown
     assert said.pointer == "/history/rows"
     assert "the storage is gone" in said.what
     waits, _ = file(1, closed=False)
     found = examined(waits)
-    assert ([each.pointer for each in found.open], found.receipts) == (["/countersigning"], 1)
+    assert ([each.pointer for each in found.not_shown], found.receipts) == (["/countersigning"], 1)
     alone, _ = file()
     assert examined(alone).whole
 

@@ -138,7 +138,7 @@ def test_a_site_with_a_policy_is_asked_and_the_condition_says_until_when() -> No
     assert [each["metadata"]["namespace"] for each in works] == ["cluster1", "cluster3"]
     (record,) = works[0]["spec"]["workload"]["manifests"]
     assert RunRecordSpec.model_validate(record["spec"]).record == digest(kept(ended(1, 3)).content)
-    assert told(plan, world) == ("False", "Countersigning")
+    assert told(plan, world) == ("Unknown", "Countersigning")
     found = condition(plan, world)
     assert found
     assert "0 of 2 sites have countersigned" in found.message
@@ -172,7 +172,7 @@ def test_receipts_are_stored_as_they_come_and_sealed_when_all_are_there() -> Non
     (step,) = plan.evidence
     assert isinstance(step, Receive)
     assert list(step.receipts) == ["cluster1"]
-    assert told(plan, first) == ("False", "Countersigning")
+    assert told(plan, first) == ("Unknown", "Countersigning")
     hash_ = step.receipts[ClusterName("cluster1")].hash
     known = replace(world.evidence, receipts={ClusterName("cluster1"): hash_})
     assert decide(replace(first, evidence=known), NOW).evidence == (), "it is stored"

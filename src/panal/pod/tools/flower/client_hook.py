@@ -80,7 +80,7 @@ class Current:
     kind: str = ""
     mark: Mark | None = None
     before: str = ""
-    arrays: Arrays = field(default_factory=dict)  # that it brought, in a private run
+    arrays: Arrays = field(default_factory=dict)  # that it brought, if updates are protected or masked
     secure: Any = None  # its record of secure aggregation
 
 

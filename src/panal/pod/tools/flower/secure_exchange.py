@@ -18,7 +18,7 @@ from typing import Any
 from ..codes import QUERY, SECURE_KEYS, SECURE_SHARES, SECURE_UNMASK, TRAIN, Refused
 from ..files import log_line, number
 from ..secure_aggregation.aggregator import COMMITMENT, NotUnmaskedError, Unmasking
-from ..secure_aggregation.roster import KEY, PublicKeys, RefusedError, Roster, threshold_of
+from ..secure_aggregation.roster import KEY, PublicKeys, RefusedError, Roster
 from ..secure_aggregation.shamir import SHARE
 from ..secure_aggregation.site import SEALED
 from .exchange import Exchange, copy_for
@@ -109,7 +109,7 @@ class SecureExchange:
         found = self._step(SECURE_KEYS, self._to_all(nodes, {"session": session}), fewest, timeout, phase, self._public_keys)
         order = sorted(found, key=self._clusters.of)
         try:
-            roster = Roster(session, threshold_of(len(order), self._settings.least), tuple(found[node] for node in order))
+            roster = Roster(session, self._settings.fewest(len(order)), tuple(found[node] for node in order))
         except RefusedError as error:
             self._fail(phase, order, str(error))
             raise TooFewError(str(error)) from error
