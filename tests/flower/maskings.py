@@ -319,9 +319,19 @@ def state():
     site = sites[0]
     trained = [site.answer(Message(RecordDict(dict(message.content.items())), 1, "train")) for _ in range(2)]
     note()
-    of = {"survivors": [1, 2, 3], "sites": [2, 3], "sealed": [sealed[1]["sealed"][0], sealed[2]["sealed"][0]]}
+    for each in sites[1:]:
+        each.answer(Message(RecordDict(dict(message.content.items())), 1, "train"))
+    said = [to(each, "survivors", session="s", survivors=[1, 2, 3]).content[SECURE]["vouched"] for each in sites]
+    note()
+    again["survivors twice"] = to(site, "survivors", session="s", survivors=[1, 2, 3])
+    of = {
+        "sites": [2, 3],
+        "sealed": [sealed[1]["sealed"][0], sealed[2]["sealed"][0]],
+        "vouching": [2, 3],
+        "vouched": [said[1][0], said[2][0]],
+    }
     again["another session"] = to(site, "unmask", session="t", **of)
-    again["malformed"] = to(site, "unmask", session="s", survivors=[1, 2, 3], sites=[2], sealed=[])
+    again["malformed"] = to(site, "unmask", session="s", **of | {"sealed": []})
     note()
     again["unmasked twice"] = to(site, "unmask", session="s", **of)
     found["masked twice"] = [each.has_content() for each in trained]

@@ -157,7 +157,7 @@ def test_updates_below_the_quorum_stay_masked(found: dict[str, Any]) -> None:
 
 def test_each_step_is_taken_once_and_the_file_is_gone_in_the_end(found: dict[str, Any]) -> None:
     case = found["state"]
-    assert case["steps"] == ["keys", "shares", "masked", ""]
+    assert case["steps"] == ["keys", "shares", "masked", "agreed", ""]
     assert set(case["modes"]) == {"0o600"}
     assert case["masked twice"] == [True, False]
     assert case["refused"] == dict.fromkeys(case["again"], "exception=UpdateNotMasked")

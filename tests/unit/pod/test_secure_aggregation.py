@@ -22,7 +22,7 @@ from panal.pod.tools.secure_aggregation.roster import PublicKeys, RefusedError, 
 from panal.pod.tools.secure_aggregation.site import Session
 
 LENGTH = 5
-STEPS = 4
+STEPS = 5
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +61,13 @@ class Run:
             self.masked[each] = encoded(numbers(each), len(members))
             masks.add_to(self.masked[each])
 
-    def answer(self, sites: Iterable[int]) -> dict[int, dict[int, bytes]]:
-        return {each: self.sites[each].revealed(sorted(self.masked), self.for_site(each)) for each in sites}
+    def answer(self, sites: Iterable[int], vouching: Iterable[int] | None = None) -> dict[int, dict[int, bytes]]:
+        """Steps 4 and 5. `vouching`: who takes step 4, if not all whose masked input has arrived."""
+        told = {each: self.sites[each].agreed(sorted(self.masked)) for each in (self.masked if vouching is None else vouching)}
+        return {
+            each: told[each][0].revealed({other: said[each] for other, (_, said) in told.items() if other != each}, self.for_site(each))
+            for each in sites
+        }
 
     def for_site(self, site: int) -> dict[int, bytes]:
         return {sender: texts[site] for sender, texts in self.sealed.items() if sender != site}
@@ -73,7 +78,7 @@ class Run:
         return np.asarray(decoded(total))
 
     def after(self, last: Mapping[int, int]) -> Run:
-        """The run from here on if each site takes the steps up to `last`, without the last step. Raises RefusedError."""
+        """The run from here on if each site takes the steps up to `last`, without the last two steps. Raises RefusedError."""
         there = {step: [each for each in last if last[each] >= step] for step in range(2, STEPS + 1)}
         shared = ({each: found[each] for each in there[2]} for found in (self.sealed, self.commitments))
         run = Run(self.roster, dict(self.sites), *shared)
@@ -107,7 +112,7 @@ def check(last: Mapping[int, int], least: int = 0) -> bool:
 
 
 def total(run: Run, last: Mapping[int, int]) -> np.ndarray:
-    return run.unmasked(run.answer(each for each in last if last[each] == STEPS))
+    return run.unmasked(run.answer((e for e in last if last[e] == STEPS), (e for e in last if last[e] >= STEPS - 1)))
 
 
 def right(found: np.ndarray, run: Run) -> None:
@@ -117,7 +122,7 @@ def right(found: np.ndarray, run: Run) -> None:
 
 @pytest.mark.parametrize("sites", [3, 4, 5, 6])
 def test_every_pattern_of_drop_outs(sites: int) -> None:
-    """Each site drops out before step 2, 3 or 4, or stays; one that drops out before step 1 is not in the session. The threshold is the
+    """Each site drops out before step 2, 3, 4 or 5, or stays; one that drops out before step 1 is not in the session. The threshold is the
     lowest that is possible."""
     patterns = list(itertools.product(range(1, STEPS + 1), repeat=sites))
     came_out = [check(dict(enumerate(last, 1)), least=3) for last in patterns]
@@ -251,10 +256,24 @@ def test_sites_that_are_shown_other_keys_can_read_nothing_of_each_other() -> Non
     run.share((2,))
     run.roster = truth
     run.mask((1, 2, 3, 4))
-    assert [sorted(each) for each in run.answer((1, 2, 3, 4)).values()] == [[1, 3, 4], [2], [1, 3, 4], [1, 3, 4]]
+    with pytest.raises(RefusedError, match="1 sites vouch"):
+        run.answer((2,))
+    assert [sorted(each) for each in run.answer((1, 3, 4)).values()] == [[1, 3, 4]] * 3
     with pytest.raises(NotUnmaskedError) as found:
-        run.unmasked(run.answer((1, 2, 3, 4)))
+        run.unmasked(run.answer((1, 3, 4)))
     assert found.value.of == (2,)
+
+
+def test_a_site_that_answers_wrongly_costs_no_other_its_place() -> None:
+    """Shares of all secrets are wrong, and with as many answers as the threshold nobody knows whose answer is."""
+    run = shared_by(5)
+    run.mask(range(1, 6))
+    answers = run.answer((1, 2, 3, 5))
+    answers[5] = {each: bytes(len(share) - 1) + b"\1" for each, share in answers[5].items()}
+    with pytest.raises(NotUnmaskedError) as found:
+        run.unmasked(answers)
+    assert found.value.of == ()
+    right(run.unmasked(answers | run.answer((4,))), run)
 
 
 def test_a_public_key_that_is_none() -> None:
@@ -271,7 +290,7 @@ def test_a_public_key_that_is_none() -> None:
 
 def test_each_step_is_taken_once_and_in_order() -> None:
     run = shared_by(3)
-    for early in (lambda s: s.masked((1, 2, 3)), lambda s: s.revealed((1, 2, 3), {})):
+    for early in (lambda s: s.masked((1, 2, 3)), lambda s: s.agreed((1, 2, 3)), lambda s: s.revealed({}, {})):
         with pytest.raises(RefusedError, match="last step"):
             early(Session.begin("session"))
     with pytest.raises(RefusedError, match="last step"):
@@ -279,6 +298,11 @@ def test_each_step_is_taken_once_and_in_order() -> None:
     run.mask((1, 2, 3))
     with pytest.raises(RefusedError, match="last step"):
         run.sites[1].masked((1, 2, 3))
+    with pytest.raises(RefusedError, match="last step"):
+        run.sites[1].revealed({}, {})
+    told, _ = run.sites[1].agreed((1, 2, 3))
+    with pytest.raises(RefusedError, match="last step"):
+        told.agreed((1, 2, 3))
 
 
 @pytest.mark.parametrize(
@@ -291,7 +315,36 @@ def test_survivors_that_are_refused(survivors: Collection[int]) -> None:
     run = Run.of(5, 3).share((1, 2, 3, 4))
     run.mask((1, 2, 3, 4))
     with pytest.raises(RefusedError):
-        run.sites[1].revealed(survivors, run.for_site(1))
+        run.sites[1].agreed(survivors)
+
+
+def test_sites_that_are_told_different_survivors_reveal_nothing() -> None:
+    """Each of the lists is possible by itself, and no site hears enough others that were told the same."""
+    run = shared_by(5, 3)
+    run.mask(range(1, 6))
+    lists = {1: (1, 2, 3), 2: (1, 2, 4), 3: (1, 3, 4), 4: (1, 4, 5), 5: (1, 4, 5)}
+    told = {each: run.sites[each].agreed(survivors) for each, survivors in lists.items()}
+    for each, (session, _) in told.items():
+        vouched = {other: said[each] for other, (_, said) in told.items() if each in said}
+        with pytest.raises(RefusedError, match="vouch for these survivors, and 3 must"):
+            session.revealed(vouched, run.for_site(each))
+
+
+def test_what_vouches_is_for_one_site_and_from_another() -> None:
+    run = shared_by(3)
+    run.mask((1, 2, 3))
+    told = {each: run.sites[each].agreed((1, 2, 3)) for each in (1, 2, 3)}
+    said = {each: found for each, (_, found) in told.items()}
+    session = Session.unpacked(told[1][0].packed())
+    assert sorted(session.revealed({2: said[2][1], 3: said[3][1]}, run.for_site(1))) == [1, 2, 3]
+    for wrong in (
+        {2: said[2][1], 3: said[2][1]},
+        {2: said[2][1], 3: said[3][2]},
+        {2: said[1][2], 3: said[3][1]},
+        {1: said[1][2], 2: said[2][1]},
+    ):
+        with pytest.raises(RefusedError, match="2 sites vouch"):
+            session.revealed(wrong, run.for_site(1))
 
 
 @pytest.mark.parametrize("members", [(1, 2), (2, 3, 4), (1, 2, 9), (1, 2, 2, 3), ()])

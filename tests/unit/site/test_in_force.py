@@ -129,6 +129,6 @@ def test_rounds_are_the_most_replies_of_one_kind() -> None:
 
 def test_a_round_with_secure_aggregation_is_one() -> None:
     """Its steps are one reply each, and other queries are of one kind."""
-    steps = ["query.panal_keys", "query.panal_shares", "train", "query.panal_unmask"]
+    steps = ["query.panal_keys", "query.panal_shares", "train", "query.panal_survivors", "query.panal_unmask"]
     assert rounds_of(map(kind_of, [*steps, "evaluate"] * 3)) == 3
     assert [kind_of(type_) for type_ in ("query.panal_keys.more", "query.panal", "query.keys", "query")] == ["query"] * 4

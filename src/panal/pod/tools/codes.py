@@ -26,8 +26,12 @@ FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"  # module:function, in 
 TRAIN, QUERY, END = "train", "query", "end"
 PHASE = r"[a-z][a-z0-9-]{0,31}"
 # Messages of secure aggregation in Flower, in the order of its steps; the third step is a training.
-SECURE_KEYS, SECURE_SHARES, SECURE_UNMASK = "query.panal_keys", "query.panal_shares", "query.panal_unmask"
-SECURE_STEPS = (SECURE_KEYS, SECURE_SHARES, SECURE_UNMASK)
+SECURE_KEYS, SECURE_SHARES, SECURE_SURVIVORS, SECURE_UNMASK = SECURE_STEPS = (
+    "query.panal_keys",
+    "query.panal_shares",
+    "query.panal_survivors",
+    "query.panal_unmask",
+)
 CODE = r"[A-Z][A-Za-z0-9]{0,63}"  # of a termination message, or of a record that ends the run
 
 NotFinite = Literal["NaN", "Infinity", "-Infinity"]  # JSON has no such numbers

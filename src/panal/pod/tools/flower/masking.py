@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..codes import SECURE_KEYS, SECURE_SHARES, SECURE_STEPS, TRAIN, Withheld
+from ..codes import SECURE_KEYS, SECURE_SHARES, SECURE_STEPS, SECURE_SURVIVORS, TRAIN, Withheld
 from ..files import log_line, replace
 from ..secure_aggregation.fixed_point import OutOfRangeError, encoded
 from ..secure_aggregation.masks import Masks
@@ -76,8 +76,13 @@ class Masking:
             session, sealed, commitment = session.shared(roster)
             self._keep(session)
             return {"sites": list(sealed), "sealed": list(sealed.values()), "commitment": commitment}
+        if step == SECURE_SURVIVORS:
+            session, vouched = session.agreed(list(given["survivors"]))
+            self._keep(session)
+            return {"sites": list(vouched), "vouched": list(vouched.values())}
         self._keep(None)
-        shares = session.revealed(list(given["survivors"]), dict(zip(given["sites"], given["sealed"], strict=True)))
+        vouched = dict(zip(given["vouching"], given["vouched"], strict=True))
+        shares = session.revealed(vouched, dict(zip(given["sites"], given["sealed"], strict=True)))
         return {"sites": list(shares), "shares": list(shares.values())}
 
     def masked(self, kind: str, given: Mapping[str, Any] | None, sent: Arrays, content: Any) -> Any:

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..codes import QUERY, SECURE_KEYS, SECURE_SHARES, SECURE_UNMASK, TRAIN, Refused
+from ..codes import QUERY, SECURE_KEYS, SECURE_SHARES, SECURE_SURVIVORS, SECURE_UNMASK, TRAIN, Refused
 from ..files import log_line, number
 from ..secure_aggregation.aggregator import COMMITMENT, NotUnmaskedError, Unmasking
 from ..secure_aggregation.roster import KEY, PublicKeys, RefusedError, Roster
 from ..secure_aggregation.shamir import SHARE
-from ..secure_aggregation.site import SEALED
+from ..secure_aggregation.site import SEALED, VOUCHED
 from .exchange import Exchange, copy_for
 from .journal import Journal
 from .judge import Judge, Rules, Verdict
@@ -175,11 +175,15 @@ class SecureExchange:
         """Raises TooFewError."""
         survivors, members = sorted(trained), sites.members
         nodes = {trained[each].metadata.src_node_id: each for each in survivors}
+        vouched = self._vouched(sites, nodes, survivors, timeout)
         asked = {}
-        for node, receiver in nodes.items():
+        for node in vouched:
+            receiver = nodes[node]
             others = [each for each in members if each != receiver]
             sealed = [sites.sealed[each][receiver] for each in others]
-            asked[node] = {"session": sites.roster.session, "survivors": survivors, "sites": others, "sealed": sealed}
+            vouching = {nodes[each]: found[receiver] for each, found in vouched.items() if each != node}
+            asked[node] = {"session": sites.roster.session, "sites": others, "sealed": sealed}
+            asked[node] |= {"vouching": list(vouching), "vouched": list(vouching.values())}
 
         def shares(_: int, given: Mapping[str, Any]) -> dict[int, bytes]:
             return _by_site(given, "shares", SHARE)
@@ -196,6 +200,21 @@ class SecureExchange:
             f"secure aggregation of {len(survivors)} updates; {len(members) - len(survivors)} of {len(members)} sites have dropped out"
         )
         return [replaced(reply, found, len(survivors)) for reply in trained.values()]
+
+    def _vouched(
+        self, sites: Sites, nodes: Mapping[int, int], survivors: Sequence[int], timeout: float | None
+    ) -> dict[int, dict[int, bytes]]:
+        """By node, what it vouches to each other survivor, that it was told these."""
+
+        def read(node: int, given: Mapping[str, Any]) -> dict[int, bytes]:
+            found = _by_site(given, "vouched", VOUCHED)
+            if found.keys() != set(survivors) - {nodes[node]}:
+                raise ValueError("it does not vouch to every survivor")
+            return found
+
+        asked = self._to_all(nodes, {"session": sites.roster.session, "survivors": list(survivors)})
+        found: dict[int, dict[int, bytes]] = self._step(SECURE_SURVIVORS, asked, sites.roster.threshold, timeout, None, read, PATIENCE)
+        return found
 
     def _not_unmasked(self, sites: Sites, trained: Mapping[int, Any], phase: Phase, error: Exception) -> None:
         """Takes back that the replies count."""

@@ -16,7 +16,7 @@ Share = tuple[int, bytes]  # the number of the site that has answered, and the s
 
 
 class NotUnmaskedError(Exception):
-    """The sum stays masked. `of`: the sites whose secrets the shares do not give."""
+    """The sum stays masked. `of`: the sites whose secrets the shares do not give, if they are few enough to go on without."""
 
     def __init__(self, why: str, of: Collection[int] = ()) -> None:
         super().__init__(why)
@@ -33,7 +33,7 @@ class Unmasking:
     survivors: frozenset[int]
 
     def masks(self, answers: Mapping[int, Mapping[int, bytes]]) -> Masks:
-        """What must be added to the sum. `answers`: of step 4, by the number of the site. Raises NotUnmaskedError."""
+        """What must be added to the sum. `answers`: of step 5, by the number of the site. Raises NotUnmaskedError."""
         if len(answers) < self.roster.threshold:
             raise NotUnmaskedError(f"{len(answers)} sites have answered, and {self.roster.threshold} must")
         secrets, wrong = {}, []
@@ -43,8 +43,9 @@ class Unmasking:
                 wrong.append(number)
             else:
                 secrets[number] = secret
-        if wrong:
-            raise NotUnmaskedError("the shares of secrets do not fit", wrong)
+        if wrong:  # more of them than may drop out are wrong because of who has answered, and nobody knows which
+            to_blame = wrong if len(wrong) <= len(self.roster.keys) - self.roster.threshold else ()
+            raise NotUnmaskedError("the shares of secrets do not fit", to_blame)
         keys = [(self.roster.seed_key(secrets[number], number), -1) for number in sorted(self.survivors)]
         for lost in sorted(self.commitments.keys() - self.survivors):
             for stayed in sorted(self.survivors):

@@ -21,7 +21,7 @@ class RefusedError(Exception):
 
 def threshold_of(sites: int, least: int = 0) -> int:
     """How many of these sites must stay, so that the sum can be unmasked: two thirds, or `least` if it is given. More than half of them in
-    any case: otherwise two halves could be asked for different shares. May be more than there are."""
+    any case: otherwise two halves could vouch for different survivors. May be more than there are."""
     return max(FEWEST, sites // 2 + 1, least or -(-2 * sites // 3))
 
 
@@ -82,6 +82,10 @@ class Roster:
     def seal_key(self, private: bytes, public: bytes, sender: int, receiver: int) -> bytes:
         """For what one site seals for another: each of the two has it."""
         return self._derived(private, public, b"panal share", sender, receiver)
+
+    def vouch_key(self, private: bytes, public: bytes, sender: int, receiver: int) -> bytes:
+        """By which one site vouches for something to another: each of the two has it."""
+        return self._derived(private, public, b"panal survivors", sender, receiver)
 
     def mask_key(self, private: bytes, public: bytes, one: int, other: int) -> bytes:
         """Of the mask that two sites share, in either order."""

@@ -1,12 +1,15 @@
 """What a site does in a session. Each step is taken once and in its order, and gives the state for the next one.
 
 The aggregator chooses what it sends, so each step is refused (RefusedError) unless it fits those before it. In the last one a site gives of
-each other site either a share of its seed or a share of its key, never both, and of no more than one list of survivors: with a threshold of
-more than half of the sites, no aggregator gets enough of both.
+each other site either a share of its seed or a share of its key, never both, and only if `threshold` sites vouch for the same survivors. A
+site vouches for one list, and the threshold is more than half of the sites: so all that answer have the same list, and no aggregator gets
+enough shares of both secrets of a site. With c sites on its side it needs 2 · threshold <= sites + c.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import secrets
 from collections.abc import Collection, Mapping
@@ -17,10 +20,11 @@ from . import shamir
 from .masks import Masks
 from .roster import KEY, PublicKeys, RefusedError, Roster, public_of
 
-KEYS, SHARES, MASKED = "keys", "shares", "masked"  # the last step that was taken
+KEYS, SHARES, MASKED, AGREED = "keys", "shares", "masked", "agreed"  # the last step that was taken
 NONCE = bytes(12)  # a key seals one text
 SHARES_LENGTH = 2 * shamir.SHARE
 SEALED = SHARES_LENGTH + 16  # bytes, with the tag
+VOUCHED = 32  # bytes
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Session:
     roster: Roster | None = None
     own: bytes = b""  # the shares of its own secrets that it keeps
     members: tuple[int, ...] = ()  # the numbers of the sites that have shared their secrets
+    survivors: tuple[int, ...] = ()  # and of those whose masked input has arrived
 
     @classmethod
     def begin(cls, name: str) -> Session:
@@ -73,15 +78,33 @@ class Session:
             keys.append((key, 1 if number < other else -1))
         return replace(self, step=MASKED, members=tuple(sorted(members))), Masks(keys)
 
-    def revealed(self, survivors: Collection[int], sealed: Mapping[int, bytes]) -> dict[int, bytes]:
-        """Step 4: one share of each member's secrets, by its number: of the seed of a survivor, whose masked input has arrived, and of the
-        key of another. `sealed`: what the other members have sealed for this site. Of those that cannot be opened there is none."""
+    def agreed(self, survivors: Collection[int]) -> tuple[Session, dict[int, bytes]]:
+        """Step 4: what vouches, to each other survivor by its number, that this site was told exactly these survivors."""
         self._require(MASKED)
         roster, number = self._known
         if len(set(survivors)) != len(survivors) or not set(survivors) <= set(self.members):
             raise RefusedError("the survivors are not among the sites that have shared their secrets")
         if number not in survivors or len(survivors) < roster.threshold:
             raise RefusedError(f"{len(survivors)} survivors, and there must be {roster.threshold}, this site among them")
+        told = replace(self, step=AGREED, survivors=tuple(sorted(survivors)))
+        return told, {other: told._vouched(roster, number, other) for other in told.survivors if other != number}
+
+    def _vouched(self, roster: Roster, sender: int, receiver: int) -> bytes:
+        other = receiver if roster.public(sender) == self.public else sender
+        key = roster.vouch_key(self.share_key, roster.public(other).shares, sender, receiver)
+        return hmac.digest(key, json.dumps(self.survivors).encode(), hashlib.sha256)
+
+    def revealed(self, vouched: Mapping[int, bytes], sealed: Mapping[int, bytes]) -> dict[int, bytes]:
+        """Step 5: one share of each member's secrets, by its number: of the seed of a survivor, and of the key of another. `vouched`: what
+        other survivors say to this site. `sealed`: what the other members have sealed for it. Of those that cannot be opened there is
+        none."""
+        self._require(AGREED)
+        roster, number = self._known
+        others = [each for each in self.survivors if each != number]
+        count = 1 + sum(hmac.compare_digest(vouched.get(each, b""), self._vouched(roster, each, number)) for each in others)
+        if count < roster.threshold:
+            raise RefusedError(f"{count} sites vouch for these survivors, and {roster.threshold} must")
+        survivors = self.survivors
         found = {number: self.own}
         for other in set(self.members) - {number}:
             if (text := self._opened(roster, number, other, sealed.get(other, b""))) is not None:
@@ -112,7 +135,17 @@ class Session:
         keys = [[each.shares.hex(), each.masks.hex()] for each in self.roster.keys] if self.roster else []
         secret = {"shareKey": self.share_key.hex(), "maskKey": self.mask_key.hex(), "seed": self.seed.hex(), "own": self.own.hex()}
         threshold = self.roster.threshold if self.roster else 0
-        return json.dumps({"name": self.name, "step": self.step, "keys": keys, "threshold": threshold, "members": self.members, **secret})
+        return json.dumps(
+            {
+                "name": self.name,
+                "step": self.step,
+                "keys": keys,
+                "threshold": threshold,
+                "members": self.members,
+                "survivors": self.survivors,
+                **secret,
+            }
+        )
 
     @classmethod
     def unpacked(cls, text: str) -> Session:
@@ -121,7 +154,7 @@ class Session:
         share_key, mask_key, seed, own = (bytes.fromhex(found[name]) for name in ("shareKey", "maskKey", "seed", "own"))
         keys = tuple(PublicKeys(bytes.fromhex(shares), bytes.fromhex(masks)) for shares, masks in found["keys"])
         roster = Roster(found["name"], int(found["threshold"]), keys) if keys else None
-        return cls(found["name"], found["step"], share_key, mask_key, seed, roster, own, tuple(found["members"]))
+        return cls(found["name"], found["step"], share_key, mask_key, seed, roster, own, tuple(found["members"]), tuple(found["survivors"]))
 
 
 def _cipher(key: bytes) -> Any:
