@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import distributions
 from typing import Any
@@ -21,6 +21,7 @@ from panal.evidence.maps import (
     KEY_RECORDED,
     RECEIPTS,
 )
+from panal.evidence.stored import is_own
 from panal.gateway.traffic import of_text
 from panal.kube.objects import Object, labels_of
 from panal.lifecycle.world import Evidence
@@ -73,15 +74,21 @@ def _parsed(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def view(key: str, maps: Mapping[Callable[[str], str], Object | None], receipts: Iterable[Object]) -> Evidence:
-    """Of a run that has ended, from its ConfigMaps as the cache has them, by what names them."""
+def view(
+    keys: Sequence[str], uid: str, maps: Mapping[Callable[[str], str], Object | None], receipts: Iterable[Object], *, blocked: bool = False
+) -> Evidence:
+    """Of a run that has ended, from its ConfigMaps as the cache has them, by what names them. `keys`: the hub's public keys, the present
+    one first. `blocked`: somebody else has made the ConfigMap of the record, also if the cache does not have it."""
     about, seal, gateway, progress = (_data(maps[name]) for name in MAPS)
+    if maps[names.evidence] and not is_own(uid, about, keys):
+        about, blocked = {}, True
     entry = _parsed(seal.get(KEY_ENTRY, ""))
     hash_ = about.get(KEY_DIGEST, "")
     closing = _parsed(seal[KEY_CLOSING]) if KEY_CLOSING in seal else None
     return Evidence(
-        key=key,
+        key=keys[0],
         record=hash_,
+        blocked=blocked and not hash_,
         recorded=_time(about.get(KEY_RECORDED, "")),
         asked=tuple(ClusterName(each) for each in _list(about.get(KEY_ASKED, ""))),
         entry=entry if entry and entry.get("record") == hash_ else None,

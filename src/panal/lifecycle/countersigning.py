@@ -32,6 +32,7 @@ WITHIN = timedelta(minutes=10)
 SETTLED = timedelta(minutes=2)  # a Pod whose node is away does not end
 AT_ONCE = 50  # works that are created in one pass
 NAMED = 5  # clusters in the message
+BLOCKED = 15.0  # seconds until the record is tried again, while somebody else has made the ConfigMap of its name
 LONGEST = 300  # characters of why a receipt is missing
 FEEDBACK = ("receipt", "signature", "key", "refusal")  # of the RunRecord's status
 SENT = ("namespace", "name", "uid", "record", "time", "number", "previous", "hash", "signature")  # of the hub's entry
@@ -55,11 +56,12 @@ def follow(world: World, plan: Plan, now: datetime) -> Plan:
         if (left := _settling(world, evidence, now)) > 0:
             return replace(plan, look_again=min(left, plan.look_again or left))
         content = record(world, evidence, now)
-        return replace(plan, evidence=(Keep(content, tuple(asked(content))),))
+        plan = replace(plan, evidence=(Keep(content, tuple(asked(content))),))
+        return _blocked(world, plan, now) if evidence.blocked else plan
     if evidence.entry is None:
         return replace(plan, evidence=(Enter(evidence.record, evidence.recorded),))
     if not evidence.asked:
-        return plan
+        return _without(world, plan)
     if evidence.closing is not None:
         return _told(world, replace(plan, delete=(*plan.delete, *asking(world))), evidence.closing, now)
     return _open(world, evidence, evidence.recorded + WITHIN, plan, now)
@@ -153,10 +155,29 @@ def _told(world: World, plan: Plan, closing: Mapping[str, Any], now: datetime) -
         telling = _Telling("False", Reason.NOT_COUNTERSIGNED, with_remedy(Reason.NOT_COUNTERSIGNED, message))
     else:
         telling = _Telling("True", Reason.COUNTERSIGNED, f"{received} of {received} sites have countersigned the record")
-    status, changed = _status(world, plan, telling, now)
+    return _with_event(world, plan, telling, now)
+
+
+def _blocked(world: World, plan: Plan, now: datetime) -> Plan:
+    """While somebody else has made the ConfigMap of the record: what that says is neither sealed nor shown to sites."""
+    message = f"the ConfigMap {names.evidence(world.run.name)} is not from panal, so the run has no record"
+    telling = _Telling("False", Reason.RECORD_BLOCKED, with_remedy(Reason.RECORD_BLOCKED, message))
+    look_again = BLOCKED if plan.look_again is None else min(BLOCKED, plan.look_again)
+    return _with_event(world, replace(plan, look_again=look_again), telling, now)
+
+
+def _without(world: World, plan: Plan) -> Plan:
+    """Of a run that nobody countersigns: without the condition, if it said that the record could not be stored."""
+    old = plan.status or world.run.status
+    left = [each for each in old.conditions if each.type != CONDITION]
+    return plan if len(left) == len(old.conditions) else replace(plan, status=old.model_copy(update={"conditions": left}))
+
+
+def _with_event(world: World, plan: Plan, told: _Telling, now: datetime) -> Plan:
+    status, changed = _status(world, plan, told, now)
     if status is None:
         return plan
-    event = Event("Warning" if missing else "Normal", telling.reason.value, telling.message)
+    event = Event("Normal" if told.truth == "True" else "Warning", told.reason.value, told.message)
     return replace(plan, status=status, events=(*plan.events, *((event,) if changed else ())))
 
 

@@ -22,14 +22,15 @@ from panal.evidence.ledger import checked
 from panal.evidence.maps import KEY_CLOSING, KEY_ENTRY, KEY_RECORD, LAST
 from panal.evidence.receipt import read
 from panal.evidence.sealed import holds, read_key, signed
+from panal.evidence.stored import is_own
 from panal.evidence.verify import examined
 from panal.hub import evidence, records
 from panal.hub.records import Identity, Records
 from panal.kube import kinds
 from panal.kube.client import Client
-from panal.kube.errors import Conflict
 from panal.kube.objects import Object
 from panal.lifecycle.plan import Close, Enter, Keep, Receive
+from panal.lifecycle.world import Evidence
 from worlds import NOW, UID
 
 NS, SYSTEM = "ns", "panal-system"
@@ -167,12 +168,69 @@ async def test_a_run_of_the_same_name_waits_until_the_former_ones_record_is_gone
     hub = await opened(client)
     await hub.take(run(1), keep(1))
     again = Identity(NS, "run1", "uid-again")
-    with pytest.raises(Conflict, match="belongs to another run"):
-        await hub.take(again, keep(1))
+    await hub.take(again, keep(1))
+    assert hub.blocked == {"uid-again"}
     for name in (names.evidence("run1"), names.sealed("run1")):  # as Kubernetes deletes what a deleted run owns
         await client.delete(kinds.CONFIG_MAP, NS, name)
     await hub.take(again, keep(1))
     assert (await entry(client, 1))["number"] == 2
+    assert hub.blocked == set()
+
+
+def of_somebody_else(number: int, *, owner: str = "", label: bool = True) -> Object:
+    """A ConfigMap of the name, and with all that the hub's own has, but its signature."""
+    content = keep(number, metrics={"accuracy": 0.99}).content
+    labels = {names.LABEL_COMPONENT: "evidence", names.LABEL_RUN_UID: f"uid-{number}"} if label else {}
+    owners = [{"apiVersion": names.API_VERSION, "kind": names.KIND, "name": f"run{number}", "uid": owner or f"uid-{number}"}]
+    metadata = {"name": names.evidence(f"run{number}"), "namespace": NS, "labels": labels, "ownerReferences": owners}
+    about = {"sha256": digest(content), "recorded": content["recorded"], "asked": '["cluster1", "cluster9"]', "signature": "A" * 86 + "=="}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"record": canonical(content).decode(), **about}}
+
+
+async def viewed(client: Client, hub: Records, number: int) -> Evidence:
+    """As the watch cache has it."""
+    maps = {each["metadata"]["name"]: evidence.trimmed(each) for each in (await client.list(kinds.CONFIG_MAP)).items}
+    found = {name: maps.get(name(f"run{number}")) for name in evidence.MAPS}
+    receipts = [each for name, each in maps.items() if name.startswith(names.receipts(f"run{number}", 0)[:-1])]
+    return evidence.view(hub.keys, f"uid-{number}", found, receipts, blocked=f"uid-{number}" in hub.blocked)
+
+
+@pytest.mark.parametrize(("owner", "label"), [("", True), ("", False), ("another", True)])
+async def test_a_record_that_the_hub_has_not_made_is_not_sealed(client: Client, owner: str, label: bool) -> None:
+    hub = await opened(client)
+    await client.create(of_somebody_else(1, owner=owner, label=label))
+    await hub.take(run(1), keep(1))
+    assert hub.blocked == {"uid-1"}
+    found = await viewed(client, hub, 1)
+    assert (found.blocked, found.record, found.asked, found.recorded) == (True, "", (), None)
+    assert LAST not in await data(client, names.EVIDENCE, SYSTEM)
+    await client.delete(kinds.CONFIG_MAP, NS, names.evidence("run1"))
+    await hub.take(run(1), keep(1))
+    found = await viewed(client, hub, 1)
+    assert (found.blocked, found.record, found.asked, found.recorded) == (False, digest(keep(1).content), ("cluster1",), NOW)
+    assert hub.blocked == set()
+
+
+@pytest.mark.parametrize("name", ["sha256", "recorded", "asked", "parts"])
+async def test_the_hubs_signature_is_about_all_that_is_read(client: Client, name: str) -> None:
+    hub = await opened(client)
+    await hub.take(run(1), keep(1))
+    about = await data(client, names.evidence("run1"))
+    assert is_own("uid-1", about, hub.keys)
+    assert not is_own("uid-2", about, hub.keys)
+    assert not is_own("uid-1", {**about, name: '["x"]'}, hub.keys)
+
+
+async def test_what_was_signed_with_a_key_that_was_lost_stays_the_hubs(client: Client) -> None:
+    first = await opened(client)
+    await first.take(run(1), keep(1))
+    await client.delete(kinds.SECRET, SYSTEM, names.EVIDENCE_KEY)
+    for _ in range(2):
+        hub = await opened(client)
+        assert hub.keys == (hub.key, first.key)
+    assert hub.key != first.key
+    found = await viewed(client, hub, 1)
+    assert (found.blocked, found.record, found.key) == (False, digest(keep(1).content), hub.key)
 
 
 def fleet(count: int) -> Keep:
@@ -211,7 +269,7 @@ async def test_3500_clusters_fit_with_their_receipts(client: Client) -> None:
     assert max(len(json.dumps(each)) for each in trimmed) < 400_000
     by_name = {each["metadata"]["name"]: each for each in trimmed}
     found_maps = {name: by_name.get(name("digits")) for name in evidence.MAPS}
-    view = evidence.view(hub.key, found_maps, [each for each in trimmed if "receipts" in each["metadata"]["name"]])
+    view = evidence.view(hub.keys, UID, found_maps, [each for each in trimmed if "receipts" in each["metadata"]["name"]])
     assert (view.record, len(view.asked), len(view.receipts)) == (digest(step.content), 3500, 3500)
     assert set(view.receipts.values()) == {receipt.hash}
     assert view.closing
@@ -242,7 +300,7 @@ async def test_the_file_is_made_of_what_is_stored_and_holds(client: Client) -> N
     await hub.take(one, Keep(content, ()))
     stored = await client_side.read(None, client, federated_learning(), lambda _: None)  # type: ignore[arg-type]
     found = examined(parsed(json.dumps(made(stored))), hub.key)
-    assert found.whole, (found.findings, found.open)
+    assert found.whole, (found.findings, found.not_shown)
     await client.delete(kinds.CONFIG_MAP, NS, names.evidence("digits"))
     with pytest.raises(Problem, match="has not written its record yet"):
         await client_side.read(None, client, federated_learning(completionTime="x"), lambda _: None)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from panal.evidence.canonical import canonical, digest
 from panal.evidence.receipt import read
 from panal.evidence.sealed import public_pem
 from panal.gateway.traffic import Traffic
-from panal.lifecycle.countersigning import AT_ONCE, CONDITION, SETTLED, WITHIN
+from panal.lifecycle.countersigning import AT_ONCE, BLOCKED, CONDITION, SETTLED, WITHIN
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Close, Enter, Keep, Plan, Receive
 from panal.lifecycle.world import Refusal, World
@@ -118,6 +118,27 @@ def test_a_run_of_which_nothing_is_known_has_a_record() -> None:
     bare = replace(world.evidence, progress=None, admitted=(), traffic={})
     content = kept(replace(world, evidence=bare, job=None, credentials=worlds.fresh().credentials)).content
     assert (content["history"], content["images"]["aggregator"], content["certificates"]["aggregator"]) == ({}, {}, {})
+
+
+def test_a_record_whose_name_is_taken_is_tried_again_and_nobody_is_asked() -> None:
+    world = ended(1)
+    assert world.evidence
+    blocked = replace(world, evidence=replace(world.evidence, blocked=True))
+    plan = decide(blocked, NOW)
+    assert [type(step) for step in plan.evidence] == [Keep]
+    assert (plan.apply, plan.look_again) == ((), BLOCKED)
+    assert told(plan, blocked) == ("False", "RecordBlocked")
+    (event,) = plan.events
+    assert (event.type, event.reason) == ("Warning", "RecordBlocked")
+    assert "the ConfigMap digits-evidence is not from panal" in event.message
+    assert "delete it" in event.message
+    assert plan.status
+    again = decide(replace(blocked, run=replace(world.run, status=plan.status)), NOW)
+    assert (again.status, again.events, len(again.evidence)) == (None, (), 1)
+    for numbers, then in (((), ("", "")), ((1,), ("Unknown", "Countersigning"))):
+        made = entered(ended(*numbers))
+        made = replace(made, run=replace(made.run, status=plan.status))
+        assert told(decide(made, NOW), made) == then
 
 
 # --- sites are asked ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,38 @@
+"""What the hub signs of what it stores beside a run. Whoever may write ConfigMaps in the run's namespace can make them as well, and the hub
+takes nothing there for its own without its signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from panal.evidence.canonical import digest
+from panal.evidence.maps import KEY_ASKED, KEY_DIGEST, KEY_PARTS, KEY_RECORDED, KEY_SIGNATURE
+from panal.evidence.sealed import holds, read_key
+
+STORED = "stored record"  # a kind of its own, so that the signature is good for nothing else
+SIGNATURE = 88  # characters
+
+
+def about_record(uid: str, data: Mapping[str, str]) -> dict[str, Any]:
+    """What is signed of the ConfigMap with a run's record. `data`: its data."""
+    fields = {name: data.get(name, "") for name in (KEY_DIGEST, KEY_RECORDED, KEY_ASKED, KEY_PARTS)}
+    return {"kind": STORED, "version": 1, "uid": uid, **fields}
+
+
+def is_own(uid: str, data: Mapping[str, str], keys: Iterable[str]) -> bool:
+    """Whether the hub has made the ConfigMap with a run's record. `keys`: the public keys that the hub has or had, PEM."""
+    return signed_by(keys, digest(about_record(uid, data)), data.get(KEY_SIGNATURE, ""))
+
+
+def signed_by(keys: Iterable[str], hash_: str, signature: str) -> bool:
+    return len(signature) == SIGNATURE and any(_holds(hash_, signature, each) for each in keys)
+
+
+@lru_cache(maxsize=8192)
+def _holds(hash_: str, signature: str, key: str) -> bool:
+    try:
+        return holds(hash_, signature, read_key(key))
+    except ValueError:
+        return False
