@@ -21,7 +21,7 @@ from panal.evidence.maps import (
     KEY_RECORDED,
     RECEIPTS,
 )
-from panal.evidence.stored import is_own
+from panal.evidence.stored import about_closing, is_own, is_own_closing, is_own_entry
 from panal.gateway.traffic import of_text
 from panal.kube.objects import Object, labels_of
 from panal.lifecycle.world import Evidence
@@ -48,10 +48,12 @@ def trimmed(config_map: Object) -> Object:
 
 
 def _closing(text: str) -> dict[str, Any]:
-    content = _parsed(text).get("content")
+    stored = _parsed(text)
+    content = stored.get("content")
     content = content if isinstance(content, dict) else {}
     receipts, missing = content.get("receipts"), content.get("missing")
     return {
+        **about_closing(stored),
         "receipts": dict.fromkeys(receipts, "") if isinstance(receipts, dict) else {},
         "missing": {str(name): str(why) for name, why in missing.items()} if isinstance(missing, dict) else {},
     }
@@ -84,16 +86,16 @@ def view(
         about, blocked = {}, True
     entry = _parsed(seal.get(KEY_ENTRY, ""))
     hash_ = about.get(KEY_DIGEST, "")
-    closing = _parsed(seal[KEY_CLOSING]) if KEY_CLOSING in seal else None
+    closing = _parsed(seal.get(KEY_CLOSING, ""))
     return Evidence(
         key=keys[0],
         record=hash_,
         blocked=blocked and not hash_,
         recorded=_time(about.get(KEY_RECORDED, "")),
         asked=tuple(ClusterName(each) for each in _list(about.get(KEY_ASKED, ""))),
-        entry=entry if entry and entry.get("record") == hash_ else None,
+        entry=entry if entry.get("record") == hash_ and is_own_entry(entry, uid, keys) else None,
         receipts={ClusterName(cluster): found for each in receipts for cluster, found in _data(each).items()},
-        closing=closing,
+        closing=closing if is_own_closing(closing, uid, hash_, keys) else None,
         admitted=tuple(ClusterName(each) for each in _list(gateway.get(names.KEY_PARTICIPANTS, ""))),
         traffic=of_text(progress.get(names.KEY_TRAFFIC, "")),
     )

@@ -44,7 +44,7 @@ from panal.evidence.maps import (
 )
 from panal.evidence.receipt import RECORD, Signed
 from panal.evidence.sealed import public_pem, signed
-from panal.evidence.stored import about_record, is_own
+from panal.evidence.stored import about_closing, about_record, is_own, is_own_closing, is_own_entry
 from panal.kube import kinds
 from panal.kube.backoff import Backoff
 from panal.kube.client import Client
@@ -179,7 +179,7 @@ class Records:
             if (await self._beside(run)).get("record") == record:
                 return
             found = await self._ledger()
-            last = _entry((found.get("data") or {}).get(LAST, ""))
+            last = _object((found.get("data") or {}).get(LAST, ""))
             if (last.get("uid"), last.get("record")) != (run.uid, record):
                 if last:
                     await self._copy(last, other=True)
@@ -190,9 +190,10 @@ class Records:
             await self._copy(last, other=False)
 
     async def _beside(self, run: Owner) -> Entry:
-        """The entry beside the run; empty if there is none."""
+        """The entry beside the run; empty if there is none that the hub has signed."""
         found = await self._of_run(run, names.sealed(run.name))
-        return _entry((found.get("data") or {}).get(KEY_ENTRY, "")) if found else {}
+        entry = _object((found.get("data") or {}).get(KEY_ENTRY, "")) if found else {}
+        return entry if is_own_entry(entry, run.uid, self.keys) else {}
 
     async def _of_run(self, run: Owner, name: str) -> Object | None:
         try:
@@ -214,7 +215,7 @@ class Records:
         if other and not await self._of_run(owner, names.evidence(owner.name)):
             return  # its record went with it
         try:
-            if not await self._create(owner, names.sealed(owner.name), data) and not other:
+            if not await self._create(owner, names.sealed(owner.name), data) and not (other and await self._beside(owner)):
                 await self._client.merge_patch(kinds.CONFIG_MAP, owner.namespace, names.sealed(owner.name), {"data": data})
         except (NotFound, Forbidden, Conflict):  # its namespace ends, or it was made again
             if not other:
@@ -260,9 +261,15 @@ class Records:
                 await self._client.merge_patch(kinds.CONFIG_MAP, run.namespace, name, {"data": data})
 
     async def _close(self, run: Owner, content: Object) -> None:
+        """Once for each record, also if the cache does not have it yet."""
         assert self._private, "there are no steps before there is a key"
+        found = await self._client.get(kinds.CONFIG_MAP, run.namespace, names.sealed(run.name))
+        before = about_closing(_object((found.get("data") or {}).get(KEY_CLOSING, "")))
+        if is_own_closing(before, run.uid, content["record"], self.keys):
+            return
         text = json.dumps({"content": content, "signature": signed(digest(content), self._private)}, separators=(",", ":"))
-        await self._client.merge_patch(kinds.CONFIG_MAP, run.namespace, names.sealed(run.name), {"data": {KEY_CLOSING: text}})
+        patch = {"metadata": {"resourceVersion": version_of(found)}, "data": {KEY_CLOSING: text}}
+        await self._client.merge_patch(kinds.CONFIG_MAP, run.namespace, names.sealed(run.name), patch)
 
     async def _create(self, run: Owner, name: str, data: Mapping[str, str], *, component: str = COMPONENT, immutable: bool = False) -> bool:
         """Whether it was created; False if the run has it. Raises Conflict if an earlier run of this name has."""
@@ -285,10 +292,10 @@ def _keys(text: str) -> list[str]:
     return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
 
 
-def _entry(text: str) -> Entry:
+def _object(text: str) -> Entry:
     """Empty if there is none."""
     try:
         found = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         found = {}
     return found if isinstance(found, dict) else {}

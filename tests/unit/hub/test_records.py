@@ -255,8 +255,8 @@ async def test_3500_clusters_fit_with_their_receipts(client: Client) -> None:
     await hub.take(one, Receive({each: receipts[each] for each in half}, step.asked))
     await hub.take(one, Receive({each: receipts[each] for each in step.asked[1750:]}, step.asked))
     sealed = {each: {"hash": receipt.hash, "key": receipt.fingerprint} for each in step.asked}
-    closing = {"kind": "countersigning", "record": digest(step.content), "receipts": sealed, "missing": {}}
-    await hub.take(one, Close(closing))
+    closed = {"kind": "countersigning", "uid": UID, "record": digest(step.content), "receipts": sealed, "missing": {}}
+    await hub.take(one, Close(closed))
     maps = (await client.list(kinds.CONFIG_MAP)).items
     sizes = [len(json.dumps(each)) for each in maps]
     print(len(maps), "ConfigMaps, the largest of", max(sizes), "bytes")
@@ -309,10 +309,64 @@ async def test_the_file_is_made_of_what_is_stored_and_holds(client: Client) -> N
 async def test_what_is_sealed_about_receipts_is_signed(client: Client) -> None:
     hub = await opened(client)
     await hub.take(run(1), keep(1))
-    await hub.take(run(1), Close({"kind": "countersigning", "missing": {"cluster1": "the site has not answered"}}))
+    await hub.take(run(1), Close(closing(1)))
     found = json.loads((await data(client, names.sealed("run1")))[KEY_CLOSING])
     assert holds(digest(found["content"]), found["signature"], read_key(hub.key))
     assert not holds(digest({}), signed(digest(found["content"]), support.HUB), read_key(hub.key))
+
+
+def closing(number: int, **changes: Any) -> Object:
+    about = {"kind": "countersigning", "version": 1, "uid": f"uid-{number}", "record": digest(keep(number).content)}
+    return {**about, "receipts": {}, "missing": {"cluster1": "the site has not answered"}, **changes}
+
+
+async def test_what_is_sealed_about_receipts_is_not_replaced(client: Client) -> None:
+    hub = await opened(client)
+    await hub.take(run(1), keep(1))
+    await hub.take(run(1), Close(closing(1)))
+    before = await data(client, names.sealed("run1"))
+    await hub.take(run(1), Close(closing(1, missing={"cluster1": "another reason"})))
+    assert await data(client, names.sealed("run1")) == before
+
+
+async def test_what_the_hub_has_not_sealed_does_not_count_and_is_replaced(client: Client) -> None:
+    hub = await opened(client)
+    await hub.take(run(1), keep(1))
+    await hub.take(run(1), Close(closing(1)))
+    found = await viewed(client, hub, 1)
+    assert found.entry
+    assert found.closing
+    good = await data(client, names.sealed("run1"))
+    other = closing(1, missing={}, receipts={"cluster1": {"hash": "00" * 32, "key": "00" * 32}})
+    signature = json.loads(good[KEY_CLOSING])["signature"]
+    for content, sealed in ((other, signature), (other, signed(digest(other), support.HUB)), ({}, None)):
+        bad = {KEY_CLOSING: json.dumps({"content": content, "signature": sealed})}
+        await client.merge_patch(kinds.CONFIG_MAP, NS, names.sealed("run1"), {"data": bad})
+        found = await viewed(client, hub, 1)
+        assert found.entry
+        assert found.closing is None
+    await hub.take(run(1), Close(closing(1)))
+    assert await data(client, names.sealed("run1")) == good
+
+    changed = {KEY_ENTRY: json.dumps({**json.loads(good[KEY_ENTRY]), "number": 7})}
+    await client.merge_patch(kinds.CONFIG_MAP, NS, names.sealed("run1"), {"data": changed})
+    assert (await viewed(client, hub, 1)).entry is None
+    await hub.take(run(1), Enter(digest(keep(1).content), NOW))
+    assert await data(client, names.sealed("run1")) == good
+
+
+async def test_an_entry_gets_beside_its_run_though_somebody_has_made_the_config_map(client: Client) -> None:
+    """The controller ends before it has copied the entry of the first run, and the next one begins with another run."""
+    ends = await opened(client)
+    ends._client = Dying(client, 2, after=True)  # type: ignore[assignment]
+    with pytest.raises(Killed):
+        await ends.take(run(1), keep(1))
+    theirs = of_somebody_else(1)
+    theirs["metadata"]["name"] = names.sealed("run1")
+    await client.create(theirs | {"data": {KEY_ENTRY: json.dumps({"uid": "uid-1", "record": digest(keep(1).content)})}})
+    hub = await opened(client)
+    await hub.take(run(2), keep(2))
+    assert [(await entry(client, number))["number"] for number in (1, 2)] == [1, 2]
 
 
 async def test_a_ledger_that_was_lost_begins_again(client: Client) -> None:
