@@ -17,6 +17,9 @@ KEY_SIGNATURE = "signature"  # the hub's, of all that but the record itself, whi
 KEY_ENTRY = "entry"  # canonical JSON: that of the hub's ledger
 KEY_CLOSING = "countersigning"  # JSON: `content` and `signature` of what is sealed about the receipts
 
+# Of `<run>-evidence-receipts-N`, by cluster: JSON with `receipt`, `signature`, `key`, and
+STORED_BY = "storedBy"  # the hub's signature: it has got the receipt from that cluster (`stored`)
+
 PUBLIC_KEY = "key.pub"  # PEM: the hub's
 
 # Of `panal-evidence` in the controller's namespace, which has PUBLIC_KEY as well.

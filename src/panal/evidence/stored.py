@@ -13,7 +13,7 @@ from panal.evidence.maps import KEY_ASKED, KEY_DIGEST, KEY_PARTS, KEY_RECORDED, 
 from panal.evidence.receipt import CLOSING, RECORD
 from panal.evidence.sealed import holds, read_key
 
-STORED = "stored record"  # a kind of its own, so that the signature is good for nothing else
+STORED, STORED_RECEIPT = "stored record", "stored receipt"  # kinds of their own, so that the signatures are good for nothing else
 SIGNATURE = 88  # characters
 
 
@@ -26,6 +26,12 @@ def about_record(uid: str, data: Mapping[str, str]) -> dict[str, Any]:
 def is_own(uid: str, data: Mapping[str, str], keys: Iterable[str]) -> bool:
     """Whether the hub has made the ConfigMap with a run's record. `keys`: the public keys that the hub has or had, PEM."""
     return signed_by(keys, digest(about_record(uid, data)), data.get(KEY_SIGNATURE, ""))
+
+
+def about_receipt(uid: str, record: str, cluster: str, hash_: str, key: str) -> dict[str, Any]:
+    """What is signed of a stored receipt: it was in the answer of that cluster. `key`: its fingerprint."""
+    about = {"uid": uid, "record": record, "cluster": cluster, "hash": hash_, "key": key}
+    return {"kind": STORED_RECEIPT, "version": 1, **about}
 
 
 def is_own_entry(entry: Mapping[str, Any], uid: str, keys: Iterable[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import distributions
 from typing import Any
@@ -20,8 +20,11 @@ from panal.evidence.maps import (
     KEY_RECORD,
     KEY_RECORDED,
     RECEIPTS,
+    STORED_BY,
 )
-from panal.evidence.stored import about_closing, is_own, is_own_closing, is_own_entry
+from panal.evidence.receipt import StoredReceipt
+from panal.evidence.sealed import fingerprint, read_key
+from panal.evidence.stored import SIGNATURE, about_closing, about_receipt, is_own, is_own_closing, is_own_entry, signed_by
 from panal.gateway.traffic import of_text
 from panal.kube.objects import Object, labels_of
 from panal.lifecycle.world import Evidence
@@ -43,7 +46,7 @@ def trimmed(config_map: Object) -> Object:
         if KEY_CLOSING in data:
             data[KEY_CLOSING] = json.dumps(_closing(data[KEY_CLOSING]))
     elif component == RECEIPTS:
-        config_map["data"] = {cluster: _hash(text) for cluster, text in data.items()}
+        config_map["data"] = {cluster: _receipt(text) for cluster, text in data.items()}
     return config_map
 
 
@@ -59,13 +62,24 @@ def _closing(text: str) -> dict[str, Any]:
     }
 
 
-def _hash(text: str) -> str:
-    """Of a stored receipt; empty if it is none."""
+def _receipt(text: str) -> str:
+    """Of a stored receipt its hash, the fingerprint of its key, and the hub's signature; empty if it is none."""
+    said = _parsed(text)
     try:
-        found = json.loads(_parsed(text)["receipt"])
-        return digest(found) if isinstance(found, dict) else ""
+        found = json.loads(said["receipt"])
+        signature = str(said.get(STORED_BY, ""))[:SIGNATURE]
+        return f"{digest(found)} {fingerprint(read_key(said['key']))} {signature}" if isinstance(found, dict) else ""
     except (KeyError, TypeError, ValueError, RecursionError):
         return ""
+
+
+def _stored(maps: Iterable[Object], uid: str, record: str, keys: Sequence[str]) -> Iterator[tuple[ClusterName, StoredReceipt]]:
+    """The receipts that the hub has stored itself."""
+    for cluster, text in ((cluster, text) for each in maps for cluster, text in _data(each).items()):
+        hash_, _, rest = text.partition(" ")
+        key, _, signature = rest.partition(" ")
+        if hash_ and signed_by(keys, digest(about_receipt(uid, record, cluster, hash_, key)), signature):
+            yield ClusterName(cluster), StoredReceipt(hash_, key)
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -87,6 +101,7 @@ def view(
     entry = _parsed(seal.get(KEY_ENTRY, ""))
     hash_ = about.get(KEY_DIGEST, "")
     closing = _parsed(seal.get(KEY_CLOSING, ""))
+    closed = is_own_closing(closing, uid, hash_, keys)
     return Evidence(
         key=keys[0],
         record=hash_,
@@ -94,8 +109,8 @@ def view(
         recorded=_time(about.get(KEY_RECORDED, "")),
         asked=tuple(ClusterName(each) for each in _list(about.get(KEY_ASKED, ""))),
         entry=entry if entry.get("record") == hash_ and is_own_entry(entry, uid, keys) else None,
-        receipts={ClusterName(cluster): found for each in receipts for cluster, found in _data(each).items()},
-        closing=closing if is_own_closing(closing, uid, hash_, keys) else None,
+        receipts={} if closed else dict(_stored(receipts, uid, hash_, keys)),
+        closing=closing if closed else None,
         admitted=tuple(ClusterName(each) for each in _list(gateway.get(names.KEY_PARTICIPANTS, ""))),
         traffic=of_text(progress.get(names.KEY_TRAFFIC, "")),
     )

@@ -41,10 +41,11 @@ from panal.evidence.maps import (
     LAST,
     PUBLIC_KEY,
     RECEIPTS,
+    STORED_BY,
 )
 from panal.evidence.receipt import RECORD, Signed
 from panal.evidence.sealed import public_pem, signed
-from panal.evidence.stored import about_closing, about_record, is_own, is_own_closing, is_own_entry
+from panal.evidence.stored import about_closing, about_receipt, about_record, is_own, is_own_closing, is_own_entry
 from panal.kube import kinds
 from panal.kube.backoff import Backoff
 from panal.kube.client import Client
@@ -252,8 +253,10 @@ class Records:
     async def _receive(self, run: Owner, receipts: Mapping[Any, Signed], asked: Sequence[str]) -> None:
         shards: dict[int, dict[str, str]] = {}
         place = {cluster: number // SITES for number, cluster in enumerate(asked)}
+        assert self._private, "there are no steps before there is a key"
         for cluster, each in receipts.items():
-            said = {"receipt": each.text, "signature": each.signature, "key": each.key}
+            about = about_receipt(run.uid, each.content["record"], cluster, each.hash, each.fingerprint)
+            said = {"receipt": each.text, "signature": each.signature, "key": each.key, STORED_BY: signed(digest(about), self._private)}
             shards.setdefault(place[cluster], {})[cluster] = json.dumps(said)
         for number, data in shards.items():
             name = names.receipts(run.name, number)

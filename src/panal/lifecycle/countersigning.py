@@ -18,7 +18,7 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.text import shown
 from panal.api.types import Condition, Status
-from panal.evidence.receipt import CLOSING, Signed, WrongReceiptError, read
+from panal.evidence.receipt import CLOSING, Signed, StoredReceipt, WrongReceiptError, read
 from panal.lifecycle.cleanup import asking
 from panal.lifecycle.collaborators import WORK_API
 from panal.lifecycle.metadata import identity, labels
@@ -40,9 +40,9 @@ SENT = ("namespace", "name", "uid", "record", "time", "number", "previous", "has
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """`receipts`: those that hold. `final`: why a site gives none. `missing`: why there is none yet."""
+    """`receipts`: those that hold, of an answer or stored before. `final`: why a site gives none. `missing`: why there is none yet."""
 
-    receipts: dict[ClusterName, Signed] = field(default_factory=dict)
+    receipts: dict[ClusterName, Signed | StoredReceipt] = field(default_factory=dict)
     final: dict[ClusterName, str] = field(default_factory=dict)
     missing: dict[ClusterName, str] = field(default_factory=dict)
 
@@ -75,7 +75,11 @@ def _settling(world: World, evidence: Evidence, now: datetime) -> float:
 
 def _open(world: World, evidence: Evidence, until: datetime, plan: Plan, now: datetime) -> Plan:
     answers = _answers(world, evidence)
-    new = {cluster: each for cluster, each in answers.receipts.items() if evidence.receipts.get(cluster) != each.hash}
+    new = {
+        cluster: each
+        for cluster, each in answers.receipts.items()
+        if isinstance(each, Signed) and _is_new(each, evidence.receipts.get(cluster))
+    }
     steps: list[Receive | Close] = [Receive(new, evidence.asked)] if new else []
     if answers.missing and now < until:
         signed = f"{len(answers.receipts)} of {len(evidence.asked)} sites have countersigned the record"
@@ -84,7 +88,7 @@ def _open(world: World, evidence: Evidence, until: datetime, plan: Plan, now: da
         status, _ = _status(world, plan, told, now)
         left = (until - now).total_seconds() + 0.1
         looks = [left, *((plan.look_again,) if plan.look_again is not None else ())]
-        new_works = _works(world, evidence)
+        new_works = _works(world, evidence, answers.missing)
         if new_works.more:
             looks.append(0.0)
         return replace(
@@ -120,7 +124,15 @@ def _answers(world: World, evidence: Evidence) -> Answers:
                 answers.final[cluster] = f"its receipt does not count: {found}"
         else:
             answers.missing[cluster] = _why(work)
+        if cluster not in answers.receipts and cluster in evidence.receipts:  # it has answered, whatever its work says now
+            answers.receipts[cluster] = evidence.receipts[cluster]
+            answers.final.pop(cluster, None)
+            answers.missing.pop(cluster, None)
     return answers
+
+
+def _is_new(receipt: Signed, stored: StoredReceipt | None) -> bool:
+    return stored is None or stored != (receipt.hash, receipt.fingerprint)
 
 
 @lru_cache(maxsize=4096)
@@ -213,10 +225,10 @@ class _Works:
     more: bool
 
 
-def _works(world: World, evidence: Evidence) -> _Works:
+def _works(world: World, evidence: Evidence, missing: Mapping[ClusterName, str]) -> _Works:
     """Those that are missing, without those that the hub has just refused. An existing work is left as it is."""
     refused = {each.namespace for each in world.refused if each.kind == "ManifestWork"}
-    wanted = [cluster for cluster in evidence.asked if cluster not in world.asking and cluster not in refused]
+    wanted = [cluster for cluster in missing if cluster not in world.asking and cluster not in refused]
     return _Works(tuple(work(world, evidence, cluster) for cluster in wanted[:AT_ONCE]), len(wanted) > AT_ONCE)
 
 

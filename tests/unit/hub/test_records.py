@@ -20,8 +20,8 @@ from panal.evidence.canonical import canonical, digest
 from panal.evidence.file import made, parsed
 from panal.evidence.ledger import checked
 from panal.evidence.maps import KEY_CLOSING, KEY_ENTRY, KEY_RECORD, LAST
-from panal.evidence.receipt import read
-from panal.evidence.sealed import holds, read_key, signed
+from panal.evidence.receipt import Signed, read
+from panal.evidence.sealed import holds, public_pem, read_key, signed
 from panal.evidence.stored import is_own
 from panal.evidence.verify import examined
 from panal.hub import evidence, records
@@ -187,12 +187,13 @@ def of_somebody_else(number: int, *, owner: str = "", label: bool = True) -> Obj
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"record": canonical(content).decode(), **about}}
 
 
-async def viewed(client: Client, hub: Records, number: int) -> Evidence:
+async def viewed(client: Client, hub: Records, name: str, uid: str = "") -> Evidence:
     """As the watch cache has it."""
+    uid = uid or name.replace("run", "uid-")
     maps = {each["metadata"]["name"]: evidence.trimmed(each) for each in (await client.list(kinds.CONFIG_MAP)).items}
-    found = {name: maps.get(name(f"run{number}")) for name in evidence.MAPS}
-    receipts = [each for name, each in maps.items() if name.startswith(names.receipts(f"run{number}", 0)[:-1])]
-    return evidence.view(hub.keys, f"uid-{number}", found, receipts, blocked=f"uid-{number}" in hub.blocked)
+    found = {each: maps.get(each(name)) for each in evidence.MAPS}
+    receipts = [each for called, each in maps.items() if called.startswith(names.receipts(name, 0)[:-1])]
+    return evidence.view(hub.keys, uid, found, receipts, blocked=uid in hub.blocked)
 
 
 @pytest.mark.parametrize(("owner", "label"), [("", True), ("", False), ("another", True)])
@@ -201,12 +202,12 @@ async def test_a_record_that_the_hub_has_not_made_is_not_sealed(client: Client, 
     await client.create(of_somebody_else(1, owner=owner, label=label))
     await hub.take(run(1), keep(1))
     assert hub.blocked == {"uid-1"}
-    found = await viewed(client, hub, 1)
+    found = await viewed(client, hub, "run1")
     assert (found.blocked, found.record, found.asked, found.recorded) == (True, "", (), None)
     assert LAST not in await data(client, names.EVIDENCE, SYSTEM)
     await client.delete(kinds.CONFIG_MAP, NS, names.evidence("run1"))
     await hub.take(run(1), keep(1))
-    found = await viewed(client, hub, 1)
+    found = await viewed(client, hub, "run1")
     assert (found.blocked, found.record, found.asked, found.recorded) == (False, digest(keep(1).content), ("cluster1",), NOW)
     assert hub.blocked == set()
 
@@ -229,7 +230,7 @@ async def test_what_was_signed_with_a_key_that_was_lost_stays_the_hubs(client: C
         hub = await opened(client)
         assert hub.keys == (hub.key, first.key)
     assert hub.key != first.key
-    found = await viewed(client, hub, 1)
+    found = await viewed(client, hub, "run1")
     assert (found.blocked, found.record, found.key) == (False, digest(keep(1).content), hub.key)
 
 
@@ -255,6 +256,9 @@ async def test_3500_clusters_fit_with_their_receipts(client: Client) -> None:
     await hub.take(one, Receive({each: receipts[each] for each in half}, step.asked))
     await hub.take(one, Receive({each: receipts[each] for each in step.asked[1750:]}, step.asked))
     sealed = {each: {"hash": receipt.hash, "key": receipt.fingerprint} for each in step.asked}
+    waiting = await viewed(client, hub, "digits", UID)
+    assert len(waiting.receipts) == 3500
+    assert set(waiting.receipts.values()) == {(receipt.hash, receipt.fingerprint)}
     closed = {"kind": "countersigning", "uid": UID, "record": digest(step.content), "receipts": sealed, "missing": {}}
     await hub.take(one, Close(closed))
     maps = (await client.list(kinds.CONFIG_MAP)).items
@@ -270,8 +274,7 @@ async def test_3500_clusters_fit_with_their_receipts(client: Client) -> None:
     by_name = {each["metadata"]["name"]: each for each in trimmed}
     found_maps = {name: by_name.get(name("digits")) for name in evidence.MAPS}
     view = evidence.view(hub.keys, UID, found_maps, [each for each in trimmed if "receipts" in each["metadata"]["name"]])
-    assert (view.record, len(view.asked), len(view.receipts)) == (digest(step.content), 3500, 3500)
-    assert set(view.receipts.values()) == {receipt.hash}
+    assert (view.record, len(view.asked), view.receipts) == (digest(step.content), 3500, {})
     assert view.closing
     assert len(view.closing["receipts"]) == 3500
 
@@ -315,6 +318,32 @@ async def test_what_is_sealed_about_receipts_is_signed(client: Client) -> None:
     assert not holds(digest({}), signed(digest(found["content"]), support.HUB), read_key(hub.key))
 
 
+async def test_only_receipts_that_the_hub_has_stored_count(client: Client) -> None:
+    hub = await opened(client)
+    await hub.take(run(1), keep(1))
+    key = support.Site().key
+    content = {"kind": "receipt", "version": 1, "uid": "uid-1", "record": digest(keep(1).content)}
+    receipt = Signed(canonical(content).decode(), signed(digest(content), key), public_pem(key.public_key()), content)
+    await hub.take(run(1), Receive({"cluster1": receipt}, ("cluster1",)))  # type: ignore[dict-item]
+    wanted = {"cluster1": (receipt.hash, receipt.fingerprint)}
+    assert (await viewed(client, hub, "run1")).receipts == wanted
+    good = (await data(client, names.receipts("run1", 0)))["cluster1"]
+    said = json.loads(good)
+    other = support.Site().key
+    changed = {**content, "time": "x"}
+    for bad in (
+        {"cluster2": good},
+        {"cluster1": json.dumps(said | {"key": public_pem(other.public_key()), "signature": signed(receipt.hash, other)})},
+        {"cluster1": json.dumps(said | {"receipt": canonical(changed).decode()})},
+        {"cluster1": json.dumps({name: each for name, each in said.items() if name != "storedBy"})},
+        {"cluster1": "x" * 100},
+    ):
+        await client.merge_patch(kinds.CONFIG_MAP, NS, names.receipts("run1", 0), {"data": {"cluster1": None, "cluster2": None, **bad}})
+        assert (await viewed(client, hub, "run1")).receipts == {}
+    await hub.take(run(1), Receive({"cluster1": receipt}, ("cluster1",)))  # type: ignore[dict-item]
+    assert (await viewed(client, hub, "run1")).receipts == wanted
+
+
 def closing(number: int, **changes: Any) -> Object:
     about = {"kind": "countersigning", "version": 1, "uid": f"uid-{number}", "record": digest(keep(number).content)}
     return {**about, "receipts": {}, "missing": {"cluster1": "the site has not answered"}, **changes}
@@ -333,7 +362,7 @@ async def test_what_the_hub_has_not_sealed_does_not_count_and_is_replaced(client
     hub = await opened(client)
     await hub.take(run(1), keep(1))
     await hub.take(run(1), Close(closing(1)))
-    found = await viewed(client, hub, 1)
+    found = await viewed(client, hub, "run1")
     assert found.entry
     assert found.closing
     good = await data(client, names.sealed("run1"))
@@ -342,7 +371,7 @@ async def test_what_the_hub_has_not_sealed_does_not_count_and_is_replaced(client
     for content, sealed in ((other, signature), (other, signed(digest(other), support.HUB)), ({}, None)):
         bad = {KEY_CLOSING: json.dumps({"content": content, "signature": sealed})}
         await client.merge_patch(kinds.CONFIG_MAP, NS, names.sealed("run1"), {"data": bad})
-        found = await viewed(client, hub, 1)
+        found = await viewed(client, hub, "run1")
         assert found.entry
         assert found.closing is None
     await hub.take(run(1), Close(closing(1)))
@@ -350,7 +379,7 @@ async def test_what_the_hub_has_not_sealed_does_not_count_and_is_replaced(client
 
     changed = {KEY_ENTRY: json.dumps({**json.loads(good[KEY_ENTRY]), "number": 7})}
     await client.merge_patch(kinds.CONFIG_MAP, NS, names.sealed("run1"), {"data": changed})
-    assert (await viewed(client, hub, 1)).entry is None
+    assert (await viewed(client, hub, "run1")).entry is None
     await hub.take(run(1), Enter(digest(keep(1).content), NOW))
     assert await data(client, names.sealed("run1")) == good
 

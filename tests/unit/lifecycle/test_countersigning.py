@@ -18,7 +18,7 @@ from panal.api.names import ClusterName
 from panal.api.progress import UpdateCounts
 from panal.api.types import CollaboratorStatus, Condition, Phase
 from panal.evidence.canonical import canonical, digest
-from panal.evidence.receipt import read
+from panal.evidence.receipt import StoredReceipt, read
 from panal.evidence.sealed import public_pem
 from panal.gateway.traffic import Traffic
 from panal.lifecycle.countersigning import AT_ONCE, BLOCKED, CONDITION, SETTLED, WITHIN
@@ -194,8 +194,7 @@ def test_receipts_are_stored_as_they_come_and_sealed_when_all_are_there() -> Non
     assert isinstance(step, Receive)
     assert list(step.receipts) == ["cluster1"]
     assert told(plan, first) == ("Unknown", "Countersigning")
-    hash_ = step.receipts[ClusterName("cluster1")].hash
-    known = replace(world.evidence, receipts={ClusterName("cluster1"): hash_})
+    known = replace(world.evidence, receipts=stored(step))
     assert decide(replace(first, evidence=known), NOW).evidence == (), "it is stored"
 
     both = replace(answered(world, answers), evidence=known)
@@ -216,6 +215,27 @@ def test_receipts_are_stored_as_they_come_and_sealed_when_all_are_there() -> Non
     killed = replace(both, evidence=replace(known, closing=close.content))  # before the status was written
     assert told(decide(killed, NOW), killed) == ("True", "Countersigned")
     assert decide(replace(closed, asking={}), LATER).delete == ()
+
+
+def stored(step: Receive) -> dict[ClusterName, StoredReceipt]:
+    return {cluster: StoredReceipt(each.hash, each.fingerprint) for cluster, each in step.receipts.items()}
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"refusal": "TooManyRecords"}, {"receipt": "{}", "signature": "x", "key": "x"}])
+def test_a_receipt_that_is_stored_counts_whatever_its_work_says_now(answer: dict[str, str] | None) -> None:
+    world, _, answers = sites(1, 3)
+    (step,) = decide(answered(world, {1: answers[1], 3: {}}), NOW).evidence
+    assert isinstance(step, Receive)
+    assert world.evidence
+    then = replace(answered(world, {} if answer is None else {1: answer}), evidence=replace(world.evidence, receipts=stored(step)))
+    plan = decide(then, NOW)
+    assert [each["metadata"]["namespace"] for each in plan.apply if each["kind"] == "ManifestWork"] == ["cluster3"]
+    plan = decide(then, LATER)
+    (close,) = plan.evidence
+    assert isinstance(close, Close)
+    one = step.receipts[ClusterName("cluster1")]
+    assert close.content["receipts"] == {"cluster1": {"hash": one.hash, "key": one.fingerprint}}
+    assert list(close.content["missing"]) == ["cluster3"]
 
 
 @pytest.mark.parametrize(
