@@ -25,6 +25,7 @@ from panal.evidence.sealed import (
     Finding,
     differences,
     fingerprint,
+    given_key,
     hash_problem,
     holds,
     read_key,
@@ -66,7 +67,7 @@ class Examined:
     def key(self, part: Object, name: str, at: str, whose: str, given: str, known: object = None) -> Ed25519PublicKey | None:
         """The key that a part must be signed with: the given one, else that of the file, if it is the `known` one (a fingerprint). `at`:
         the pointer of the part. Raises ValueError if the given one is none."""
-        wanted, pointer = read_key(f"{given.strip()}\n") if given else None, step(at, name)
+        wanted, pointer = given_key(given) if given else None, step(at, name)
         if name not in part:
             return wanted
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from collections.abc import Iterator
@@ -258,6 +259,38 @@ def test_each_site_that_was_asked_is_in_what_is_sealed_about_receipts() -> None:
     changed = copy.deepcopy(FILE)
     sealed_again(changed["countersigning"], HUB, uid="other")
     assert named(changed) == ["/countersigning"]
+
+
+BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+def other_form(signature: str) -> str:
+    """The same bytes: the last digit before `==` has bits that are not used."""
+    other = f"{signature[:-3]}{BASE64[BASE64.index(signature[-3]) + 1]}=="
+    assert base64.b64decode(other, validate=True) == base64.b64decode(signature)
+    return other
+
+
+@pytest.mark.parametrize("pointer", ["/entry", "/countersigning", "/receipts/cluster1", "/receipts/cluster3"])
+def test_a_signature_has_one_form(pointer: str) -> None:
+    changed, parent, name = within([*NODES[pointer], "signature"])
+    parent[name] = other_form(parent[name])
+    assert named(changed) == [f"{pointer}/signature"]
+
+
+@pytest.mark.parametrize("pointer", ["/hubKey", "/receipts/cluster1/key"])
+@pytest.mark.parametrize("form", ["{}\n", " {}", "a text\n{}", "{}a text", "{}{}"])
+def test_a_key_has_one_form(pointer: str, form: str) -> None:
+    changed, parent, name = within(NODES[pointer])
+    parent[name] = form.replace("{}", parent[name])
+    assert pointer in named(changed)
+
+
+def test_a_key_that_is_given_may_have_white_space_around_it() -> None:
+    hub, site = (public_pem(key.public_key()) for key in (HUB, SITES["cluster1"].key))
+    found = examined(FILE, f"\n  {hub}\n\n", {"cluster1": site.strip()})
+    assert found.whole
+    assert found.given == {"", "cluster1"}
 
 
 def test_several_rows() -> None:
