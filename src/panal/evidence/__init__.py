@@ -5,4 +5,5 @@ canonical      JSON that has one form               sealed         digests and s
 ledger         entries, chained and signed          rows           the chained rows of a run's history
 receipt        what a site says at the end          file           the file of `panal evidence`
 verify         examines it                             maps           the ConfigMaps from which it is made
+stored         by what the hub knows its own ones
 """

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from panal.evidence.canonical import canonical, digest
+from panal.evidence.sealed import holds
 
 Entry = dict[str, Any]
 FIRST = "0" * 64  # the previous hash of the first entry
@@ -78,8 +78,4 @@ def _problem(entry: Any, number: int, head: Head, key: Ed25519PublicKey) -> str:
         return "has a number that is not finite"
     if entry["hash"] != wanted:
         return "was changed"
-    try:
-        key.verify(base64.b64decode(entry["signature"], validate=True), bytes.fromhex(wanted))
-    except (InvalidSignature, ValueError):
-        return "was not signed with this key"
-    return ""
+    return "" if holds(wanted, entry["signature"], key) else "was not signed with this key"

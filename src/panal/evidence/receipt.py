@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -25,6 +25,13 @@ MOST_REQUESTS = 20  # in a receipt
 
 class WrongReceiptError(ValueError):
     """The message says what is wrong with the answer of a site."""
+
+
+class StoredReceipt(NamedTuple):
+    """What identifies a receipt that the hub has stored."""
+
+    hash: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,14 +38,21 @@ def public_pem(key: Ed25519PublicKey) -> str:
 
 
 def read_key(pem: object) -> Ed25519PublicKey:
-    """Raises ValueError."""
+    """Raises ValueError, also for a key that is not in the one form that `public_pem` gives."""
     try:
         key = serialization.load_pem_public_key(str(pem).encode())
     except (ValueError, TypeError) as error:
         raise ValueError("it is no public key in PEM") from error
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError("it is no Ed25519 key")
+    if public_pem(key) != pem:
+        raise ValueError("it is not in the form in which panal writes a key")
     return key
+
+
+def given_key(pem: str) -> Ed25519PublicKey:
+    """A key that a person gives, with white space around it. Raises ValueError."""
+    return read_key(f"{pem.strip()}\n")
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:
@@ -59,11 +66,13 @@ def signed(hash_: str, key: Ed25519PrivateKey) -> str:
 
 
 def holds(hash_: str, signature: object, key: Ed25519PublicKey) -> bool:
+    """Base64 has one form here: the bits that its last digits leave unused are 0."""
     try:
-        key.verify(base64.b64decode(str(signature), validate=True), bytes.fromhex(hash_))
+        found = base64.b64decode(str(signature), validate=True)
+        key.verify(found, bytes.fromhex(hash_))
     except (InvalidSignature, ValueError):
         return False
-    return True
+    return base64.b64encode(found).decode() == signature
 
 
 # --- documents ----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from panal.evidence import rows
 from panal.evidence.canonical import digest, step
 from panal.evidence.file import VERSION, sha256_of
+from panal.evidence.receipt import CLOSING, RECEIPT, RECORD
 from panal.evidence.sealed import (
     ADDED,
     CHANGED,
@@ -24,6 +25,7 @@ from panal.evidence.sealed import (
     Finding,
     differences,
     fingerprint,
+    given_key,
     hash_problem,
     holds,
     read_key,
@@ -33,6 +35,7 @@ from panal.evidence.sealed import (
 MEMBERS = ("version", "record", "entry", "hubKey", "history", "certificates", "receipts")
 SEAL = ("content", "marks", "hash", "signature")
 CHAINS = ("aggregator", "collaborators")
+RUN = ("namespace", "name", "uid")
 WITH_ITS_MARKS = f"{CHANGED}, and its marks with it"
 Object = Mapping[str, Any]
 
@@ -64,7 +67,7 @@ class Examined:
     def key(self, part: Object, name: str, at: str, whose: str, given: str, known: object = None) -> Ed25519PublicKey | None:
         """The key that a part must be signed with: the given one, else that of the file, if it is the `known` one (a fingerprint). `at`:
         the pointer of the part. Raises ValueError if the given one is none."""
-        wanted, pointer = read_key(given) if given else None, step(at, name)
+        wanted, pointer = given_key(given) if given else None, step(at, name)
         if name not in part:
             return wanted
         try:
@@ -145,6 +148,14 @@ def _by(key: Ed25519PublicKey | None, signature: object) -> Callable[[str], bool
     return lambda hash_: key is None or holds(hash_, signature, key)
 
 
+def _form(content: Object, pointer: str, kind: str, version: int | None = 1) -> Iterator[Finding]:
+    """What a sealed document is instead of what is wanted: one key signs documents of several kinds. `pointer`: that of the content."""
+    for name, wanted in (("kind", kind), *((("version", version),) if version else ())):
+        said = content.get(name)
+        if said != wanted or isinstance(said, bool):
+            yield Finding(step(pointer, name), f"is {json.dumps(said)[:40]} instead of {json.dumps(wanted)}")
+
+
 # --- the hub's record and its entry ---------------------------------------------------------------------------------------
 @dataclass(slots=True)
 class _Hub:
@@ -170,11 +181,21 @@ class _Hub:
             signed = _by(key, entry.get("signature"))
             true, wrong = _sealed(entry, "/entry", signed, signed if key else lambda hash_: hash_ == entry.get("hash"))
             found.findings += wrong
+        about = _object(entry.get("content"))
+        if true:
+            other = list(_form(about, "/entry/content", RECORD, None))
+            found.findings += other
+            true = not other
         if fits:
+            run = _object(_object(content).get("run"))
+            found.findings += _form(_object(content), "/record/content", RECORD)
+            found.findings += [
+                Finding(f"/entry/content/{name}", "is of another run") for name in RUN if true and about.get(name) != run.get(name)
+            ]
             found.findings += wrong_marks(_object(content), record.get("marks"), "/record/marks") if "marks" in record else []
         elif "content" in record and true:
             found.findings += _changed(content, record.get("marks"), "/record")
-        return cls(_object(content), _object(entry.get("content")) if true else {}, key)
+        return cls(_object(content), about if true else {}, key)
 
 
 # --- the history ------------------------------------------------------------------------------------------------------------
@@ -252,9 +273,25 @@ def _closing(file: Object, hub: _Hub, found: Examined, asked: Sequence[str] | No
     true, wrong = _sealed(closing, at, signed, signed if hub.key else lambda hash_: hash_ == closing.get("hash"))
     found.findings += wrong
     content = _object(closing.get("content"))
-    if true and hub.sealed and content.get("record") != hub.sealed.get("record"):
-        found.findings.append(Finding(at, "is about another record"))
-    return content if true else {}
+    if not true:
+        return {}
+    other = list(_form(content, f"{at}/content", CLOSING))
+    found.findings += other
+    if other:
+        return {}
+    if hub.sealed and any(content.get(name) != hub.sealed.get(name) for name in ("uid", "record")):
+        found.findings.append(Finding(at, "is about another run or record"))
+    if asked is not None:
+        found.findings += _all_asked(content, f"{at}/content", asked)
+    return content
+
+
+def _all_asked(closing: Object, pointer: str, asked: Sequence[str]) -> Iterator[Finding]:
+    """Whether each cluster that was asked is either in `receipts` or in `missing`, and no other one."""
+    receipts, missing = (_object(closing.get(name)) for name in ("receipts", "missing"))
+    yield from (Finding(step(f"{pointer}/missing", each), DROPPED) for each in asked if each not in receipts and each not in missing)
+    yield from (Finding(step(f"{pointer}/receipts", each), ADDED) for each in sorted(receipts.keys() - set(asked)))
+    yield from (Finding(step(f"{pointer}/missing", each), ADDED) for each in sorted(missing.keys() - (set(asked) - receipts.keys())))
 
 
 def _receipt(document: object, at: str, cluster: str, hub: _Hub, listed: Object, found: Examined, given: str) -> None:
@@ -272,6 +309,10 @@ def _receipt(document: object, at: str, cluster: str, hub: _Hub, listed: Object,
     if known and own != known:
         found.findings.append(Finding(at, "is another receipt than the hub has sealed"))
     content = _object(receipt.get("content"))
+    other = list(_form(content, f"{at}/content", RECEIPT))
+    found.findings += other
+    if other:
+        return
     if hub.sealed and any(content.get(name) != hub.sealed.get(name) for name in ("uid", "record")):
         found.findings.append(Finding(at, "is about another run or record"))
     elif not wrong:

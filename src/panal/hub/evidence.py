@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import distributions
 from typing import Any
@@ -20,7 +20,11 @@ from panal.evidence.maps import (
     KEY_RECORD,
     KEY_RECORDED,
     RECEIPTS,
+    STORED_BY,
 )
+from panal.evidence.receipt import StoredReceipt
+from panal.evidence.sealed import fingerprint, read_key
+from panal.evidence.stored import SIGNATURE, about_closing, about_receipt, is_own, is_own_closing, is_own_entry, signed_by
 from panal.gateway.traffic import of_text
 from panal.kube.objects import Object, labels_of
 from panal.lifecycle.world import Evidence
@@ -42,27 +46,40 @@ def trimmed(config_map: Object) -> Object:
         if KEY_CLOSING in data:
             data[KEY_CLOSING] = json.dumps(_closing(data[KEY_CLOSING]))
     elif component == RECEIPTS:
-        config_map["data"] = {cluster: _hash(text) for cluster, text in data.items()}
+        config_map["data"] = {cluster: _receipt(text) for cluster, text in data.items()}
     return config_map
 
 
 def _closing(text: str) -> dict[str, Any]:
-    content = _parsed(text).get("content")
+    stored = _parsed(text)
+    content = stored.get("content")
     content = content if isinstance(content, dict) else {}
     receipts, missing = content.get("receipts"), content.get("missing")
     return {
+        **about_closing(stored),
         "receipts": dict.fromkeys(receipts, "") if isinstance(receipts, dict) else {},
         "missing": {str(name): str(why) for name, why in missing.items()} if isinstance(missing, dict) else {},
     }
 
 
-def _hash(text: str) -> str:
-    """Of a stored receipt; empty if it is none."""
+def _receipt(text: str) -> str:
+    """Of a stored receipt its hash, the fingerprint of its key, and the hub's signature; empty if it is none."""
+    said = _parsed(text)
     try:
-        found = json.loads(_parsed(text)["receipt"])
-        return digest(found) if isinstance(found, dict) else ""
+        found = json.loads(said["receipt"])
+        signature = str(said.get(STORED_BY, ""))[:SIGNATURE]
+        return f"{digest(found)} {fingerprint(read_key(said['key']))} {signature}" if isinstance(found, dict) else ""
     except (KeyError, TypeError, ValueError, RecursionError):
         return ""
+
+
+def _stored(maps: Iterable[Object], uid: str, record: str, keys: Sequence[str]) -> Iterator[tuple[ClusterName, StoredReceipt]]:
+    """The receipts that the hub has stored itself."""
+    for cluster, text in ((cluster, text) for each in maps for cluster, text in _data(each).items()):
+        hash_, _, rest = text.partition(" ")
+        key, _, signature = rest.partition(" ")
+        if hash_ and signed_by(keys, digest(about_receipt(uid, record, cluster, hash_, key)), signature):
+            yield ClusterName(cluster), StoredReceipt(hash_, key)
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -73,20 +90,27 @@ def _parsed(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def view(key: str, maps: Mapping[Callable[[str], str], Object | None], receipts: Iterable[Object]) -> Evidence:
-    """Of a run that has ended, from its ConfigMaps as the cache has them, by what names them."""
+def view(
+    keys: Sequence[str], uid: str, maps: Mapping[Callable[[str], str], Object | None], receipts: Iterable[Object], *, blocked: bool = False
+) -> Evidence:
+    """Of a run that has ended, from its ConfigMaps as the cache has them, by what names them. `keys`: the hub's public keys, the present
+    one first. `blocked`: somebody else has made the ConfigMap of the record, also if the cache does not have it."""
     about, seal, gateway, progress = (_data(maps[name]) for name in MAPS)
+    if maps[names.evidence] and not is_own(uid, about, keys):
+        about, blocked = {}, True
     entry = _parsed(seal.get(KEY_ENTRY, ""))
     hash_ = about.get(KEY_DIGEST, "")
-    closing = _parsed(seal[KEY_CLOSING]) if KEY_CLOSING in seal else None
+    closing = _parsed(seal.get(KEY_CLOSING, ""))
+    closed = is_own_closing(closing, uid, hash_, keys)
     return Evidence(
-        key=key,
+        key=keys[0],
         record=hash_,
+        blocked=blocked and not hash_,
         recorded=_time(about.get(KEY_RECORDED, "")),
         asked=tuple(ClusterName(each) for each in _list(about.get(KEY_ASKED, ""))),
-        entry=entry if entry and entry.get("record") == hash_ else None,
-        receipts={ClusterName(cluster): found for each in receipts for cluster, found in _data(each).items()},
-        closing=closing,
+        entry=entry if entry.get("record") == hash_ and is_own_entry(entry, uid, keys) else None,
+        receipts={} if closed else dict(_stored(receipts, uid, hash_, keys)),
+        closing=closing if closed else None,
         admitted=tuple(ClusterName(each) for each in _list(gateway.get(names.KEY_PARTICIPANTS, ""))),
         traffic=of_text(progress.get(names.KEY_TRAFFIC, "")),
     )

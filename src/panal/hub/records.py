@@ -2,10 +2,10 @@
 
 | ConfigMap | has |
 |---|---|
-| `<run>-evidence` | the record, immutable; of a long one the names of its parts, which are written first |
+| `<run>-evidence` | the record, immutable, and the hub's signature; of a long one the names of its parts, which are written first |
 | `<run>-evidence-sealed` | the entry of the hub's ledger with the hub's public key, and later what is sealed about the receipts |
 | `<run>-evidence-receipts-N` | receipts, by cluster |
-| `panal-evidence` in the controller's namespace | the hub's public key, and the last entry of its ledger |
+| `panal-evidence` in the controller's namespace | the hub's public key, its former ones, and the last entry of its ledger |
 
 The hub's ledger has one entry for each record (`panal.evidence.ledger`). Its last entry is written first, and then copied beside the run;
 it is not replaced before that copy is there. So a controller that is killed at any moment leaves neither a gap nor two entries of one
@@ -29,6 +29,7 @@ from panal.evidence.canonical import canonical, digest
 from panal.evidence.ledger import Entry, Head, sealed
 from panal.evidence.maps import (
     COMPONENT,
+    FORMER,
     KEY_ASKED,
     KEY_CLOSING,
     KEY_DIGEST,
@@ -36,12 +37,15 @@ from panal.evidence.maps import (
     KEY_PARTS,
     KEY_RECORD,
     KEY_RECORDED,
+    KEY_SIGNATURE,
     LAST,
     PUBLIC_KEY,
     RECEIPTS,
+    STORED_BY,
 )
 from panal.evidence.receipt import RECORD, Signed
 from panal.evidence.sealed import public_pem, signed
+from panal.evidence.stored import about_closing, about_receipt, about_record, is_own, is_own_closing, is_own_entry
 from panal.kube import kinds
 from panal.kube.backoff import Backoff
 from panal.kube.client import Client
@@ -74,11 +78,14 @@ class Identity(NamedTuple):
 
 
 class Records:
-    """`key`: the public key, PEM; empty until it is there. `problem`: why it is not."""
+    """`key`: the public key, PEM; empty until it is there. `keys`: it, and those that the hub had before. `problem`: why it is not there.
+    `blocked`: the uids of runs whose record cannot be stored, since somebody else has made the ConfigMap of its name."""
 
     def __init__(self, client: Client, namespace: str) -> None:
         self.key = ""
+        self.keys: tuple[str, ...] = ()
         self.problem = ""
+        self.blocked: set[str] = set()
         self._client = client
         self._namespace = namespace
         self._private: Ed25519PrivateKey | None = None
@@ -114,8 +121,9 @@ class Records:
     async def load(self, ready: Callable[[], object]) -> None:
         private = await self._key()
         pem = public_pem(private.public_key())
-        await self._publish(pem)
+        former = await self._publish(pem)
         self._private = private
+        self.keys = (pem, *former)
         if pem != self.key:
             self.key = pem
             ready()
@@ -145,11 +153,17 @@ class Records:
         data = {KEY_NAME: base64.b64encode(key).decode()}
         return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
 
-    async def _publish(self, pem: str) -> None:
+    async def _publish(self, pem: str) -> list[str]:
+        """Returns the keys that the hub had before."""
         async with self._writing:
-            found = await self._ledger()
-            if (found.get("data") or {}).get(PUBLIC_KEY) != pem:
-                await self._client.merge_patch(kinds.CONFIG_MAP, self._namespace, names.EVIDENCE, {"data": {PUBLIC_KEY: pem}})
+            data = (await self._ledger()).get("data") or {}
+            known = data.get(PUBLIC_KEY, pem)
+            former = [*dict.fromkeys((*_keys(data.get(FORMER, "")), known))]
+            former = [each for each in former if each != pem]
+            if known != pem or PUBLIC_KEY not in data:
+                new = {PUBLIC_KEY: pem, **({FORMER: json.dumps(former)} if former else {})}
+                await self._client.merge_patch(kinds.CONFIG_MAP, self._namespace, names.EVIDENCE, {"data": new})
+            return former
 
     # --- the ledger -------------------------------------------------------------------------------------------------------
     async def _ledger(self) -> Object:
@@ -166,7 +180,7 @@ class Records:
             if (await self._beside(run)).get("record") == record:
                 return
             found = await self._ledger()
-            last = _entry((found.get("data") or {}).get(LAST, ""))
+            last = _object((found.get("data") or {}).get(LAST, ""))
             if (last.get("uid"), last.get("record")) != (run.uid, record):
                 if last:
                     await self._copy(last, other=True)
@@ -177,9 +191,10 @@ class Records:
             await self._copy(last, other=False)
 
     async def _beside(self, run: Owner) -> Entry:
-        """The entry beside the run; empty if there is none."""
+        """The entry beside the run; empty if there is none that the hub has signed."""
         found = await self._of_run(run, names.sealed(run.name))
-        return _entry((found.get("data") or {}).get(KEY_ENTRY, "")) if found else {}
+        entry = _object((found.get("data") or {}).get(KEY_ENTRY, "")) if found else {}
+        return entry if is_own_entry(entry, run.uid, self.keys) else {}
 
     async def _of_run(self, run: Owner, name: str) -> Object | None:
         try:
@@ -201,7 +216,7 @@ class Records:
         if other and not await self._of_run(owner, names.evidence(owner.name)):
             return  # its record went with it
         try:
-            if not await self._create(owner, names.sealed(owner.name), data) and not other:
+            if not await self._create(owner, names.sealed(owner.name), data) and not (other and await self._beside(owner)):
                 await self._client.merge_patch(kinds.CONFIG_MAP, owner.namespace, names.sealed(owner.name), {"data": data})
         except (NotFound, Forbidden, Conflict):  # its namespace ends, or it was made again
             if not other:
@@ -209,8 +224,8 @@ class Records:
 
     # --- what is beside the run -------------------------------------------------------------------------------------------
     async def _keep(self, run: Owner, content: Object, asked: Sequence[str]) -> bool:
-        """Whether it is stored now: not if the run has one already. The parts of a long record have its digest in their names, so that what
-        another attempt has left does not get into this one."""
+        """Whether it is stored now: not if the run has one already, and not while somebody else has made a ConfigMap of its name. The parts
+        of a long record have its digest in their names, so that what another attempt has left does not get into this one."""
         text, hash_ = canonical(content).decode(), digest(content)
         about = {KEY_DIGEST: hash_, KEY_RECORDED: content["recorded"], KEY_ASKED: json.dumps(list(asked))}
         parts = [text[at : at + PART] for at in range(0, len(text), PART)]
@@ -221,13 +236,27 @@ class Records:
             for name, part in zip(called, parts, strict=True):
                 await self._create(run, name, {KEY_RECORD: part}, immutable=True)
             data = {**about, KEY_PARTS: json.dumps(called)}
-        return await self._create(run, names.evidence(run.name), data, immutable=True)
+        assert self._private, "there are no steps before there is a key"
+        data[KEY_SIGNATURE] = signed(digest(about_record(run.uid, data)), self._private)
+        try:
+            made = await self._create(run, names.evidence(run.name), data, immutable=True)
+            found = {"data": data} if made else await self._of_run(run, names.evidence(run.name))
+        except Conflict:
+            made, found = False, None
+        if found and is_own(run.uid, found.get("data") or {}, self.keys):
+            self.blocked.discard(run.uid)
+        else:
+            self.blocked.add(run.uid)
+            log.warning("run %s/%s: the ConfigMap %s is not the hub's", run.namespace, run.name, names.evidence(run.name))
+        return made
 
     async def _receive(self, run: Owner, receipts: Mapping[Any, Signed], asked: Sequence[str]) -> None:
         shards: dict[int, dict[str, str]] = {}
         place = {cluster: number // SITES for number, cluster in enumerate(asked)}
+        assert self._private, "there are no steps before there is a key"
         for cluster, each in receipts.items():
-            said = {"receipt": each.text, "signature": each.signature, "key": each.key}
+            about = about_receipt(run.uid, each.content["record"], cluster, each.hash, each.fingerprint)
+            said = {"receipt": each.text, "signature": each.signature, "key": each.key, STORED_BY: signed(digest(about), self._private)}
             shards.setdefault(place[cluster], {})[cluster] = json.dumps(said)
         for number, data in shards.items():
             name = names.receipts(run.name, number)
@@ -235,9 +264,15 @@ class Records:
                 await self._client.merge_patch(kinds.CONFIG_MAP, run.namespace, name, {"data": data})
 
     async def _close(self, run: Owner, content: Object) -> None:
+        """Once for each record, also if the cache does not have it yet."""
         assert self._private, "there are no steps before there is a key"
+        found = await self._client.get(kinds.CONFIG_MAP, run.namespace, names.sealed(run.name))
+        before = about_closing(_object((found.get("data") or {}).get(KEY_CLOSING, "")))
+        if is_own_closing(before, run.uid, content["record"], self.keys):
+            return
         text = json.dumps({"content": content, "signature": signed(digest(content), self._private)}, separators=(",", ":"))
-        await self._client.merge_patch(kinds.CONFIG_MAP, run.namespace, names.sealed(run.name), {"data": {KEY_CLOSING: text}})
+        patch = {"metadata": {"resourceVersion": version_of(found)}, "data": {KEY_CLOSING: text}}
+        await self._client.merge_patch(kinds.CONFIG_MAP, run.namespace, names.sealed(run.name), patch)
 
     async def _create(self, run: Owner, name: str, data: Mapping[str, str], *, component: str = COMPONENT, immutable: bool = False) -> bool:
         """Whether it was created; False if the run has it. Raises Conflict if an earlier run of this name has."""
@@ -252,10 +287,18 @@ class Records:
         return True
 
 
-def _entry(text: str) -> Entry:
+def _keys(text: str) -> list[str]:
+    try:
+        found = json.loads(text) if text else []
+    except ValueError:
+        found = []
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+
+
+def _object(text: str) -> Entry:
     """Empty if there is none."""
     try:
         found = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         found = {}
     return found if isinstance(found, dict) else {}

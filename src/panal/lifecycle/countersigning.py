@@ -18,7 +18,7 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.text import shown
 from panal.api.types import Condition, Status
-from panal.evidence.receipt import CLOSING, Signed, WrongReceiptError, read
+from panal.evidence.receipt import CLOSING, Signed, StoredReceipt, WrongReceiptError, read
 from panal.lifecycle.cleanup import asking
 from panal.lifecycle.collaborators import WORK_API
 from panal.lifecycle.metadata import identity, labels
@@ -32,6 +32,7 @@ WITHIN = timedelta(minutes=10)
 SETTLED = timedelta(minutes=2)  # a Pod whose node is away does not end
 AT_ONCE = 50  # works that are created in one pass
 NAMED = 5  # clusters in the message
+BLOCKED = 15.0  # seconds until the record is tried again, while somebody else has made the ConfigMap of its name
 LONGEST = 300  # characters of why a receipt is missing
 FEEDBACK = ("receipt", "signature", "key", "refusal")  # of the RunRecord's status
 SENT = ("namespace", "name", "uid", "record", "time", "number", "previous", "hash", "signature")  # of the hub's entry
@@ -39,9 +40,9 @@ SENT = ("namespace", "name", "uid", "record", "time", "number", "previous", "has
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """`receipts`: those that hold. `final`: why a site gives none. `missing`: why there is none yet."""
+    """`receipts`: those that hold, of an answer or stored before. `final`: why a site gives none. `missing`: why there is none yet."""
 
-    receipts: dict[ClusterName, Signed] = field(default_factory=dict)
+    receipts: dict[ClusterName, Signed | StoredReceipt] = field(default_factory=dict)
     final: dict[ClusterName, str] = field(default_factory=dict)
     missing: dict[ClusterName, str] = field(default_factory=dict)
 
@@ -55,11 +56,12 @@ def follow(world: World, plan: Plan, now: datetime) -> Plan:
         if (left := _settling(world, evidence, now)) > 0:
             return replace(plan, look_again=min(left, plan.look_again or left))
         content = record(world, evidence, now)
-        return replace(plan, evidence=(Keep(content, tuple(asked(content))),))
+        plan = replace(plan, evidence=(Keep(content, tuple(asked(content))),))
+        return _blocked(world, plan, now) if evidence.blocked else plan
     if evidence.entry is None:
         return replace(plan, evidence=(Enter(evidence.record, evidence.recorded),))
     if not evidence.asked:
-        return plan
+        return _without(world, plan)
     if evidence.closing is not None:
         return _told(world, replace(plan, delete=(*plan.delete, *asking(world))), evidence.closing, now)
     return _open(world, evidence, evidence.recorded + WITHIN, plan, now)
@@ -73,7 +75,11 @@ def _settling(world: World, evidence: Evidence, now: datetime) -> float:
 
 def _open(world: World, evidence: Evidence, until: datetime, plan: Plan, now: datetime) -> Plan:
     answers = _answers(world, evidence)
-    new = {cluster: each for cluster, each in answers.receipts.items() if evidence.receipts.get(cluster) != each.hash}
+    new = {
+        cluster: each
+        for cluster, each in answers.receipts.items()
+        if isinstance(each, Signed) and _is_new(each, evidence.receipts.get(cluster))
+    }
     steps: list[Receive | Close] = [Receive(new, evidence.asked)] if new else []
     if answers.missing and now < until:
         signed = f"{len(answers.receipts)} of {len(evidence.asked)} sites have countersigned the record"
@@ -82,7 +88,7 @@ def _open(world: World, evidence: Evidence, until: datetime, plan: Plan, now: da
         status, _ = _status(world, plan, told, now)
         left = (until - now).total_seconds() + 0.1
         looks = [left, *((plan.look_again,) if plan.look_again is not None else ())]
-        new_works = _works(world, evidence)
+        new_works = _works(world, evidence, answers.missing)
         if new_works.more:
             looks.append(0.0)
         return replace(
@@ -118,7 +124,15 @@ def _answers(world: World, evidence: Evidence) -> Answers:
                 answers.final[cluster] = f"its receipt does not count: {found}"
         else:
             answers.missing[cluster] = _why(work)
+        if cluster not in answers.receipts and cluster in evidence.receipts:  # it has answered, whatever its work says now
+            answers.receipts[cluster] = evidence.receipts[cluster]
+            answers.final.pop(cluster, None)
+            answers.missing.pop(cluster, None)
     return answers
+
+
+def _is_new(receipt: Signed, stored: StoredReceipt | None) -> bool:
+    return stored is None or stored != (receipt.hash, receipt.fingerprint)
 
 
 @lru_cache(maxsize=4096)
@@ -153,10 +167,29 @@ def _told(world: World, plan: Plan, closing: Mapping[str, Any], now: datetime) -
         telling = _Telling("False", Reason.NOT_COUNTERSIGNED, with_remedy(Reason.NOT_COUNTERSIGNED, message))
     else:
         telling = _Telling("True", Reason.COUNTERSIGNED, f"{received} of {received} sites have countersigned the record")
-    status, changed = _status(world, plan, telling, now)
+    return _with_event(world, plan, telling, now)
+
+
+def _blocked(world: World, plan: Plan, now: datetime) -> Plan:
+    """While somebody else has made the ConfigMap of the record: what that says is neither sealed nor shown to sites."""
+    message = f"the ConfigMap {names.evidence(world.run.name)} is not from panal, so the run has no record"
+    telling = _Telling("False", Reason.RECORD_BLOCKED, with_remedy(Reason.RECORD_BLOCKED, message))
+    look_again = BLOCKED if plan.look_again is None else min(BLOCKED, plan.look_again)
+    return _with_event(world, replace(plan, look_again=look_again), telling, now)
+
+
+def _without(world: World, plan: Plan) -> Plan:
+    """Of a run that nobody countersigns: without the condition, if it said that the record could not be stored."""
+    old = plan.status or world.run.status
+    left = [each for each in old.conditions if each.type != CONDITION]
+    return plan if len(left) == len(old.conditions) else replace(plan, status=old.model_copy(update={"conditions": left}))
+
+
+def _with_event(world: World, plan: Plan, told: _Telling, now: datetime) -> Plan:
+    status, changed = _status(world, plan, told, now)
     if status is None:
         return plan
-    event = Event("Warning" if missing else "Normal", telling.reason.value, telling.message)
+    event = Event("Normal" if told.truth == "True" else "Warning", told.reason.value, told.message)
     return replace(plan, status=status, events=(*plan.events, *((event,) if changed else ())))
 
 
@@ -192,10 +225,10 @@ class _Works:
     more: bool
 
 
-def _works(world: World, evidence: Evidence) -> _Works:
+def _works(world: World, evidence: Evidence, missing: Mapping[ClusterName, str]) -> _Works:
     """Those that are missing, without those that the hub has just refused. An existing work is left as it is."""
     refused = {each.namespace for each in world.refused if each.kind == "ManifestWork"}
-    wanted = [cluster for cluster in evidence.asked if cluster not in world.asking and cluster not in refused]
+    wanted = [cluster for cluster in missing if cluster not in world.asking and cluster not in refused]
     return _Works(tuple(work(world, evidence, cluster) for cluster in wanted[:AT_ONCE]), len(wanted) > AT_ONCE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -70,3 +71,13 @@ def test_a_field_that_is_put_in_is_noticed() -> None:
     lines = ledger()
     with pytest.raises(BrokenLedgerError, match=r"^entry 2 was changed"):
         list(checked([lines[0], canonical(json.loads(lines[1]) | {"approved": True})], KEY.public_key()))
+
+
+def test_a_signature_has_one_form() -> None:
+    lines = ledger()
+    entry = json.loads(lines[4])
+    same = [f"{entry['signature'][:-3]}{digit}==" for digit in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"]
+    same = [each for each in same if base64.b64decode(each) == base64.b64decode(entry["signature"]) and each != entry["signature"]]
+    assert len(same) == 15
+    with pytest.raises(BrokenLedgerError, match=r"^entry 5 was not signed"):
+        list(checked([*lines[:4], canonical(entry | {"signature": same[0]})], KEY.public_key()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from collections.abc import Iterator
@@ -190,6 +191,106 @@ def test_removed_receipts_with_what_is_sealed_about_them_are_found() -> None:
     del changed["countersigning"]
     changed["receipts"] = {}
     assert named(changed) == ["/countersigning"]
+
+
+def sealed_again(document: dict[str, Any], key: Ed25519PrivateKey, **changes: Any) -> None:
+    """Changes the content of a document as only the owner of the key can."""
+    document["content"].update(changes)
+    document["marks"], document["hash"] = marks(document["content"]), digest(document["content"])
+    document["signature"] = signed(document["hash"], key)
+
+
+def test_a_document_of_another_kind_does_not_pass() -> None:
+    changed = copy.deepcopy(FILE)
+    changed["receipts"], changed["countersigning"] = {}, copy.deepcopy(FILE["entry"])
+    found = named(changed)
+    assert "/countersigning/content/kind" in found
+    assert all(each.startswith("/countersigning/content/") for each in found)
+    for part in ("entry", "countersigning"):
+        changed = copy.deepcopy(FILE)
+        sealed_again(changed[part], HUB, kind="receipt")
+        assert named(changed) == [f"/{part}/content/kind"]
+    changed = copy.deepcopy(FILE)
+    sealed_again(changed["countersigning"], HUB, version=2)
+    assert named(changed) == ["/countersigning/content/version"]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_an_entry_of_a_sites_ledger_is_no_receipt(closed: bool) -> None:
+    changed, sites = file(1, closed=closed)
+    key = sites["cluster1"].key
+    entry = {name: value for name, value in sites["cluster1"].entries[-1].items() if name not in ("hash", "signature")}
+    assert (entry["kind"], entry["uid"]) == ("record", changed["record"]["content"]["run"]["uid"])
+    receipt = changed["receipts"]["cluster1"]
+    receipt["content"] = {}
+    sealed_again(receipt, key, **entry)
+    if closed:
+        about = {"cluster1": {"hash": receipt["hash"], "key": fingerprint(key.public_key())}}
+        sealed_again(changed["countersigning"], HUB, receipts=about)
+    assert {"/receipts/cluster1/content/kind", "/receipts/cluster1/content/version"} <= set(named(changed))
+    assert examined(changed).receipts == 0
+
+
+def test_a_record_is_of_its_kind_and_its_entry_of_its_run() -> None:
+    changed, _ = file()
+    changed["record"]["content"].update(kind="receipt", version=True)
+    changed["record"]["marks"] = marks(changed["record"]["content"])
+    sealed_again(changed["entry"], HUB, record=digest(changed["record"]["content"]), uid="other")
+    assert named(changed) == ["/record/content/kind", "/record/content/version", "/entry/content/uid"]
+
+
+def test_each_site_that_was_asked_is_in_what_is_sealed_about_receipts() -> None:
+    whole = FILE["countersigning"]["content"]
+    one = {"cluster1": whole["receipts"]["cluster1"]}
+    for changes, pointers in (
+        ({"receipts": {}}, ["missing/cluster1", "missing/cluster3"]),
+        ({"receipts": one}, ["missing/cluster3"]),
+        ({"receipts": one, "missing": {"cluster3": "it has not answered", "cluster2": "x"}}, ["missing/cluster2"]),
+        ({"missing": {"cluster1": "x"}}, ["missing/cluster1"]),
+        ({"receipts": {**whole["receipts"], "cluster2": one["cluster1"]}}, ["receipts/cluster2"]),
+    ):
+        changed = copy.deepcopy(FILE)
+        sealed_again(changed["countersigning"], HUB, **changes)
+        changed["receipts"] = {
+            name: each for name, each in changed["receipts"].items() if name in changed["countersigning"]["content"]["receipts"]
+        }
+        found = [each.removeprefix("/countersigning/content/") for each in named(changed) if each.startswith("/countersigning/")]
+        assert found == pointers
+    changed = copy.deepcopy(FILE)
+    sealed_again(changed["countersigning"], HUB, uid="other")
+    assert named(changed) == ["/countersigning"]
+
+
+BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+def other_form(signature: str) -> str:
+    """The same bytes: the last digit before `==` has bits that are not used."""
+    other = f"{signature[:-3]}{BASE64[BASE64.index(signature[-3]) + 1]}=="
+    assert base64.b64decode(other, validate=True) == base64.b64decode(signature)
+    return other
+
+
+@pytest.mark.parametrize("pointer", ["/entry", "/countersigning", "/receipts/cluster1", "/receipts/cluster3"])
+def test_a_signature_has_one_form(pointer: str) -> None:
+    changed, parent, name = within([*NODES[pointer], "signature"])
+    parent[name] = other_form(parent[name])
+    assert named(changed) == [f"{pointer}/signature"]
+
+
+@pytest.mark.parametrize("pointer", ["/hubKey", "/receipts/cluster1/key"])
+@pytest.mark.parametrize("form", ["{}\n", " {}", "a text\n{}", "{}a text", "{}{}"])
+def test_a_key_has_one_form(pointer: str, form: str) -> None:
+    changed, parent, name = within(NODES[pointer])
+    parent[name] = form.replace("{}", parent[name])
+    assert pointer in named(changed)
+
+
+def test_a_key_that_is_given_may_have_white_space_around_it() -> None:
+    hub, site = (public_pem(key.public_key()) for key in (HUB, SITES["cluster1"].key))
+    found = examined(FILE, f"\n  {hub}\n\n", {"cluster1": site.strip()})
+    assert found.whole
+    assert found.given == {"", "cluster1"}
 
 
 def test_several_rows() -> None:

@@ -20,16 +20,17 @@ from panal.evidence.canonical import canonical, digest
 from panal.evidence.file import made, parsed
 from panal.evidence.ledger import checked
 from panal.evidence.maps import KEY_CLOSING, KEY_ENTRY, KEY_RECORD, LAST
-from panal.evidence.receipt import read
-from panal.evidence.sealed import holds, read_key, signed
+from panal.evidence.receipt import Signed, read
+from panal.evidence.sealed import holds, public_pem, read_key, signed
+from panal.evidence.stored import is_own
 from panal.evidence.verify import examined
 from panal.hub import evidence, records
 from panal.hub.records import Identity, Records
 from panal.kube import kinds
 from panal.kube.client import Client
-from panal.kube.errors import Conflict
 from panal.kube.objects import Object
 from panal.lifecycle.plan import Close, Enter, Keep, Receive
+from panal.lifecycle.world import Evidence
 from worlds import NOW, UID
 
 NS, SYSTEM = "ns", "panal-system"
@@ -167,12 +168,70 @@ async def test_a_run_of_the_same_name_waits_until_the_former_ones_record_is_gone
     hub = await opened(client)
     await hub.take(run(1), keep(1))
     again = Identity(NS, "run1", "uid-again")
-    with pytest.raises(Conflict, match="belongs to another run"):
-        await hub.take(again, keep(1))
+    await hub.take(again, keep(1))
+    assert hub.blocked == {"uid-again"}
     for name in (names.evidence("run1"), names.sealed("run1")):  # as Kubernetes deletes what a deleted run owns
         await client.delete(kinds.CONFIG_MAP, NS, name)
     await hub.take(again, keep(1))
     assert (await entry(client, 1))["number"] == 2
+    assert hub.blocked == set()
+
+
+def of_somebody_else(number: int, *, owner: str = "", label: bool = True) -> Object:
+    """A ConfigMap of the name, and with all that the hub's own has, but its signature."""
+    content = keep(number, metrics={"accuracy": 0.99}).content
+    labels = {names.LABEL_COMPONENT: "evidence", names.LABEL_RUN_UID: f"uid-{number}"} if label else {}
+    owners = [{"apiVersion": names.API_VERSION, "kind": names.KIND, "name": f"run{number}", "uid": owner or f"uid-{number}"}]
+    metadata = {"name": names.evidence(f"run{number}"), "namespace": NS, "labels": labels, "ownerReferences": owners}
+    about = {"sha256": digest(content), "recorded": content["recorded"], "asked": '["cluster1", "cluster9"]', "signature": "A" * 86 + "=="}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"record": canonical(content).decode(), **about}}
+
+
+async def viewed(client: Client, hub: Records, name: str, uid: str = "") -> Evidence:
+    """As the watch cache has it."""
+    uid = uid or name.replace("run", "uid-")
+    maps = {each["metadata"]["name"]: evidence.trimmed(each) for each in (await client.list(kinds.CONFIG_MAP)).items}
+    found = {each: maps.get(each(name)) for each in evidence.MAPS}
+    receipts = [each for called, each in maps.items() if called.startswith(names.receipts(name, 0)[:-1])]
+    return evidence.view(hub.keys, uid, found, receipts, blocked=uid in hub.blocked)
+
+
+@pytest.mark.parametrize(("owner", "label"), [("", True), ("", False), ("another", True)])
+async def test_a_record_that_the_hub_has_not_made_is_not_sealed(client: Client, owner: str, label: bool) -> None:
+    hub = await opened(client)
+    await client.create(of_somebody_else(1, owner=owner, label=label))
+    await hub.take(run(1), keep(1))
+    assert hub.blocked == {"uid-1"}
+    found = await viewed(client, hub, "run1")
+    assert (found.blocked, found.record, found.asked, found.recorded) == (True, "", (), None)
+    assert LAST not in await data(client, names.EVIDENCE, SYSTEM)
+    await client.delete(kinds.CONFIG_MAP, NS, names.evidence("run1"))
+    await hub.take(run(1), keep(1))
+    found = await viewed(client, hub, "run1")
+    assert (found.blocked, found.record, found.asked, found.recorded) == (False, digest(keep(1).content), ("cluster1",), NOW)
+    assert hub.blocked == set()
+
+
+@pytest.mark.parametrize("name", ["sha256", "recorded", "asked", "parts"])
+async def test_the_hubs_signature_is_about_all_that_is_read(client: Client, name: str) -> None:
+    hub = await opened(client)
+    await hub.take(run(1), keep(1))
+    about = await data(client, names.evidence("run1"))
+    assert is_own("uid-1", about, hub.keys)
+    assert not is_own("uid-2", about, hub.keys)
+    assert not is_own("uid-1", {**about, name: '["x"]'}, hub.keys)
+
+
+async def test_what_was_signed_with_a_key_that_was_lost_stays_the_hubs(client: Client) -> None:
+    first = await opened(client)
+    await first.take(run(1), keep(1))
+    await client.delete(kinds.SECRET, SYSTEM, names.EVIDENCE_KEY)
+    for _ in range(2):
+        hub = await opened(client)
+        assert hub.keys == (hub.key, first.key)
+    assert hub.key != first.key
+    found = await viewed(client, hub, "run1")
+    assert (found.blocked, found.record, found.key) == (False, digest(keep(1).content), hub.key)
 
 
 def fleet(count: int) -> Keep:
@@ -197,8 +256,11 @@ async def test_3500_clusters_fit_with_their_receipts(client: Client) -> None:
     await hub.take(one, Receive({each: receipts[each] for each in half}, step.asked))
     await hub.take(one, Receive({each: receipts[each] for each in step.asked[1750:]}, step.asked))
     sealed = {each: {"hash": receipt.hash, "key": receipt.fingerprint} for each in step.asked}
-    closing = {"kind": "countersigning", "record": digest(step.content), "receipts": sealed, "missing": {}}
-    await hub.take(one, Close(closing))
+    waiting = await viewed(client, hub, "digits", UID)
+    assert len(waiting.receipts) == 3500
+    assert set(waiting.receipts.values()) == {(receipt.hash, receipt.fingerprint)}
+    closed = {"kind": "countersigning", "uid": UID, "record": digest(step.content), "receipts": sealed, "missing": {}}
+    await hub.take(one, Close(closed))
     maps = (await client.list(kinds.CONFIG_MAP)).items
     sizes = [len(json.dumps(each)) for each in maps]
     print(len(maps), "ConfigMaps, the largest of", max(sizes), "bytes")
@@ -211,9 +273,8 @@ async def test_3500_clusters_fit_with_their_receipts(client: Client) -> None:
     assert max(len(json.dumps(each)) for each in trimmed) < 400_000
     by_name = {each["metadata"]["name"]: each for each in trimmed}
     found_maps = {name: by_name.get(name("digits")) for name in evidence.MAPS}
-    view = evidence.view(hub.key, found_maps, [each for each in trimmed if "receipts" in each["metadata"]["name"]])
-    assert (view.record, len(view.asked), len(view.receipts)) == (digest(step.content), 3500, 3500)
-    assert set(view.receipts.values()) == {receipt.hash}
+    view = evidence.view(hub.keys, UID, found_maps, [each for each in trimmed if "receipts" in each["metadata"]["name"]])
+    assert (view.record, len(view.asked), view.receipts) == (digest(step.content), 3500, {})
     assert view.closing
     assert len(view.closing["receipts"]) == 3500
 
@@ -242,7 +303,7 @@ async def test_the_file_is_made_of_what_is_stored_and_holds(client: Client) -> N
     await hub.take(one, Keep(content, ()))
     stored = await client_side.read(None, client, federated_learning(), lambda _: None)  # type: ignore[arg-type]
     found = examined(parsed(json.dumps(made(stored))), hub.key)
-    assert found.whole, (found.findings, found.open)
+    assert found.whole, (found.findings, found.not_shown)
     await client.delete(kinds.CONFIG_MAP, NS, names.evidence("digits"))
     with pytest.raises(Problem, match="has not written its record yet"):
         await client_side.read(None, client, federated_learning(completionTime="x"), lambda _: None)  # type: ignore[arg-type]
@@ -251,10 +312,90 @@ async def test_the_file_is_made_of_what_is_stored_and_holds(client: Client) -> N
 async def test_what_is_sealed_about_receipts_is_signed(client: Client) -> None:
     hub = await opened(client)
     await hub.take(run(1), keep(1))
-    await hub.take(run(1), Close({"kind": "countersigning", "missing": {"cluster1": "the site has not answered"}}))
+    await hub.take(run(1), Close(closing(1)))
     found = json.loads((await data(client, names.sealed("run1")))[KEY_CLOSING])
     assert holds(digest(found["content"]), found["signature"], read_key(hub.key))
     assert not holds(digest({}), signed(digest(found["content"]), support.HUB), read_key(hub.key))
+
+
+async def test_only_receipts_that_the_hub_has_stored_count(client: Client) -> None:
+    hub = await opened(client)
+    await hub.take(run(1), keep(1))
+    key = support.Site().key
+    content = {"kind": "receipt", "version": 1, "uid": "uid-1", "record": digest(keep(1).content)}
+    receipt = Signed(canonical(content).decode(), signed(digest(content), key), public_pem(key.public_key()), content)
+    await hub.take(run(1), Receive({"cluster1": receipt}, ("cluster1",)))  # type: ignore[dict-item]
+    wanted = {"cluster1": (receipt.hash, receipt.fingerprint)}
+    assert (await viewed(client, hub, "run1")).receipts == wanted
+    good = (await data(client, names.receipts("run1", 0)))["cluster1"]
+    said = json.loads(good)
+    other = support.Site().key
+    changed = {**content, "time": "x"}
+    for bad in (
+        {"cluster2": good},
+        {"cluster1": json.dumps(said | {"key": public_pem(other.public_key()), "signature": signed(receipt.hash, other)})},
+        {"cluster1": json.dumps(said | {"receipt": canonical(changed).decode()})},
+        {"cluster1": json.dumps({name: each for name, each in said.items() if name != "storedBy"})},
+        {"cluster1": "x" * 100},
+    ):
+        await client.merge_patch(kinds.CONFIG_MAP, NS, names.receipts("run1", 0), {"data": {"cluster1": None, "cluster2": None, **bad}})
+        assert (await viewed(client, hub, "run1")).receipts == {}
+    await hub.take(run(1), Receive({"cluster1": receipt}, ("cluster1",)))  # type: ignore[dict-item]
+    assert (await viewed(client, hub, "run1")).receipts == wanted
+
+
+def closing(number: int, **changes: Any) -> Object:
+    about = {"kind": "countersigning", "version": 1, "uid": f"uid-{number}", "record": digest(keep(number).content)}
+    return {**about, "receipts": {}, "missing": {"cluster1": "the site has not answered"}, **changes}
+
+
+async def test_what_is_sealed_about_receipts_is_not_replaced(client: Client) -> None:
+    hub = await opened(client)
+    await hub.take(run(1), keep(1))
+    await hub.take(run(1), Close(closing(1)))
+    before = await data(client, names.sealed("run1"))
+    await hub.take(run(1), Close(closing(1, missing={"cluster1": "another reason"})))
+    assert await data(client, names.sealed("run1")) == before
+
+
+async def test_what_the_hub_has_not_sealed_does_not_count_and_is_replaced(client: Client) -> None:
+    hub = await opened(client)
+    await hub.take(run(1), keep(1))
+    await hub.take(run(1), Close(closing(1)))
+    found = await viewed(client, hub, "run1")
+    assert found.entry
+    assert found.closing
+    good = await data(client, names.sealed("run1"))
+    other = closing(1, missing={}, receipts={"cluster1": {"hash": "00" * 32, "key": "00" * 32}})
+    signature = json.loads(good[KEY_CLOSING])["signature"]
+    for content, sealed in ((other, signature), (other, signed(digest(other), support.HUB)), ({}, None)):
+        bad = {KEY_CLOSING: json.dumps({"content": content, "signature": sealed})}
+        await client.merge_patch(kinds.CONFIG_MAP, NS, names.sealed("run1"), {"data": bad})
+        found = await viewed(client, hub, "run1")
+        assert found.entry
+        assert found.closing is None
+    await hub.take(run(1), Close(closing(1)))
+    assert await data(client, names.sealed("run1")) == good
+
+    changed = {KEY_ENTRY: json.dumps({**json.loads(good[KEY_ENTRY]), "number": 7})}
+    await client.merge_patch(kinds.CONFIG_MAP, NS, names.sealed("run1"), {"data": changed})
+    assert (await viewed(client, hub, "run1")).entry is None
+    await hub.take(run(1), Enter(digest(keep(1).content), NOW))
+    assert await data(client, names.sealed("run1")) == good
+
+
+async def test_an_entry_gets_beside_its_run_though_somebody_has_made_the_config_map(client: Client) -> None:
+    """The controller ends before it has copied the entry of the first run, and the next one begins with another run."""
+    ends = await opened(client)
+    ends._client = Dying(client, 2, after=True)  # type: ignore[assignment]
+    with pytest.raises(Killed):
+        await ends.take(run(1), keep(1))
+    theirs = of_somebody_else(1)
+    theirs["metadata"]["name"] = names.sealed("run1")
+    await client.create(theirs | {"data": {KEY_ENTRY: json.dumps({"uid": "uid-1", "record": digest(keep(1).content)})}})
+    hub = await opened(client)
+    await hub.take(run(2), keep(2))
+    assert [(await entry(client, number))["number"] for number in (1, 2)] == [1, 2]
 
 
 async def test_a_ledger_that_was_lost_begins_again(client: Client) -> None:

@@ -18,10 +18,10 @@ from panal.api.names import ClusterName
 from panal.api.progress import UpdateCounts
 from panal.api.types import CollaboratorStatus, Condition, Phase
 from panal.evidence.canonical import canonical, digest
-from panal.evidence.receipt import read
+from panal.evidence.receipt import StoredReceipt, read
 from panal.evidence.sealed import public_pem
 from panal.gateway.traffic import Traffic
-from panal.lifecycle.countersigning import AT_ONCE, CONDITION, SETTLED, WITHIN
+from panal.lifecycle.countersigning import AT_ONCE, BLOCKED, CONDITION, SETTLED, WITHIN
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Close, Enter, Keep, Plan, Receive
 from panal.lifecycle.world import Refusal, World
@@ -120,6 +120,27 @@ def test_a_run_of_which_nothing_is_known_has_a_record() -> None:
     assert (content["history"], content["images"]["aggregator"], content["certificates"]["aggregator"]) == ({}, {}, {})
 
 
+def test_a_record_whose_name_is_taken_is_tried_again_and_nobody_is_asked() -> None:
+    world = ended(1)
+    assert world.evidence
+    blocked = replace(world, evidence=replace(world.evidence, blocked=True))
+    plan = decide(blocked, NOW)
+    assert [type(step) for step in plan.evidence] == [Keep]
+    assert (plan.apply, plan.look_again) == ((), BLOCKED)
+    assert told(plan, blocked) == ("False", "RecordBlocked")
+    (event,) = plan.events
+    assert (event.type, event.reason) == ("Warning", "RecordBlocked")
+    assert "the ConfigMap digits-evidence is not from panal" in event.message
+    assert "delete it" in event.message
+    assert plan.status
+    again = decide(replace(blocked, run=replace(world.run, status=plan.status)), NOW)
+    assert (again.status, again.events, len(again.evidence)) == (None, (), 1)
+    for numbers, then in (((), ("", "")), ((1,), ("Unknown", "Countersigning"))):
+        made = entered(ended(*numbers))
+        made = replace(made, run=replace(made.run, status=plan.status))
+        assert told(decide(made, NOW), made) == then
+
+
 # --- sites are asked ------------------------------------------------------------------------------------------------------
 def test_the_steps_of_a_run_whose_sites_have_no_policy() -> None:
     world = entered(ended())
@@ -173,8 +194,7 @@ def test_receipts_are_stored_as_they_come_and_sealed_when_all_are_there() -> Non
     assert isinstance(step, Receive)
     assert list(step.receipts) == ["cluster1"]
     assert told(plan, first) == ("Unknown", "Countersigning")
-    hash_ = step.receipts[ClusterName("cluster1")].hash
-    known = replace(world.evidence, receipts={ClusterName("cluster1"): hash_})
+    known = replace(world.evidence, receipts=stored(step))
     assert decide(replace(first, evidence=known), NOW).evidence == (), "it is stored"
 
     both = replace(answered(world, answers), evidence=known)
@@ -195,6 +215,27 @@ def test_receipts_are_stored_as_they_come_and_sealed_when_all_are_there() -> Non
     killed = replace(both, evidence=replace(known, closing=close.content))  # before the status was written
     assert told(decide(killed, NOW), killed) == ("True", "Countersigned")
     assert decide(replace(closed, asking={}), LATER).delete == ()
+
+
+def stored(step: Receive) -> dict[ClusterName, StoredReceipt]:
+    return {cluster: StoredReceipt(each.hash, each.fingerprint) for cluster, each in step.receipts.items()}
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"refusal": "TooManyRecords"}, {"receipt": "{}", "signature": "x", "key": "x"}])
+def test_a_receipt_that_is_stored_counts_whatever_its_work_says_now(answer: dict[str, str] | None) -> None:
+    world, _, answers = sites(1, 3)
+    (step,) = decide(answered(world, {1: answers[1], 3: {}}), NOW).evidence
+    assert isinstance(step, Receive)
+    assert world.evidence
+    then = replace(answered(world, {} if answer is None else {1: answer}), evidence=replace(world.evidence, receipts=stored(step)))
+    plan = decide(then, NOW)
+    assert [each["metadata"]["namespace"] for each in plan.apply if each["kind"] == "ManifestWork"] == ["cluster3"]
+    plan = decide(then, LATER)
+    (close,) = plan.evidence
+    assert isinstance(close, Close)
+    one = step.receipts[ClusterName("cluster1")]
+    assert close.content["receipts"] == {"cluster1": {"hash": one.hash, "key": one.fingerprint}}
+    assert list(close.content["missing"]) == ["cluster3"]
 
 
 @pytest.mark.parametrize(
