@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from panal.site.flower import Reply, Sent
 
@@ -20,6 +21,10 @@ LONGEST = 200  # characters of the round and the type in the ledger
 
 class NotAnnouncedError(ValueError):
     """An object of no reply that the Pod has announced, or too many replies."""
+
+
+class LostError(ValueError):
+    """What is kept of a Pod cannot be read as far as its replies."""
 
 
 @dataclass(slots=True)
@@ -110,17 +115,32 @@ def pushed(objects: Iterable[str], size: int) -> str:
 
 
 def restored(lines: Iterable[str], now: float) -> Sending:
-    """From `lines` and `pushed`. A last line that is not whole is left out. Raises ValueError, KeyError or TypeError for anything else."""
-    found = Sending()
+    """From `lines` and `pushed`. Of the latter, which are not synced, some may be lost: what was open stays open. Raises ValueError if a
+    reply may be lost."""
+    found, lost = Sending(), False
     for line in lines:
         if not line.endswith("\n"):
             break
-        entry = json.loads(line)
-        if "over" in entry:
-            found.over[entry["over"]] = frozenset(entry["objects"])
-        elif "open" in entry:
-            reply = Reply(**entry["open"], objects=frozenset(entry["objects"]))
-            found.open[reply.name] = Open(reply, set(entry["missing"]), entry["bytes"], now)
-        else:
-            found.accept(Sent(objects=tuple(entry["pushed"])), entry["bytes"], now)
+        try:
+            if _restore(found, json.loads(line), now) and lost:
+                raise LostError("a reply follows what cannot be read")
+        except LostError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            lost = True
+    if not found.open:
+        raise LostError("it has no reply")
     return found
+
+
+def _restore(sending: Sending, entry: Any, now: float) -> bool:
+    """Whether the entry is about a reply."""
+    if "over" in entry:
+        sending.over[entry["over"]] = frozenset(entry["objects"])
+    elif "open" in entry:
+        reply = Reply(**entry["open"], objects=frozenset(entry["objects"]))
+        sending.open[reply.name] = Open(reply, set(entry["missing"]), entry["bytes"], now)
+    else:
+        sending.accept(Sent(objects=tuple(entry["pushed"])), entry["bytes"], now)
+        return False
+    return True

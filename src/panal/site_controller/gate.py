@@ -157,7 +157,10 @@ class Gate:
             if spec is None or name not in spec.own_pods:
                 await self._stop(pod, None, Decision(Code.POD_NOT_RECOGNIZED, "it has no gate, and was never allowed"))
             return
-        found = self._judged(pod)
+        try:
+            found = self._judged(pod)
+        except LedgerUnavailableError as error:
+            found = Judgement(None, Decision(Code.LEDGER_UNAVAILABLE, str(error)))
         if found.asked and found.decision.verdict is Verdict.ALLOWED and found.asked.id != known.allowed:
             found = Judgement(found.asked, Decision(Code.POD_NOT_RECOGNIZED, "it was changed after it had been allowed"))
         if found.decision.verdict is not Verdict.ALLOWED:
@@ -167,6 +170,7 @@ class Gate:
             await self._tell(pod, unknown if self.traffic.unknown(uid_of(pod)) else found.decision)
 
     def _judged(self, pod: Object) -> Judgement:
+        """Raises LedgerUnavailableError."""
         request = request_of(pod)
         left = Left() if isinstance(request, NotRecognizedError) else self.traffic.wanted(request.key)
         return judgement(self.policy(), request, self._now(), left, self._book.problem)

@@ -76,7 +76,7 @@ async def _work(settings: Settings, client: Client, book: Book, problems: list[s
     gate.traffic = Traffic(book, settings.ledger, gate.look_at)
     checks = Checks(cache, gate, lambda: access.token, lambda: cache.synced())
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_tell_problems(problems, cache, book, access))
+        tasks.create_task(_tell_problems(problems, cache, book, access, gate.traffic))
         tasks.create_task(cache.run())
         tasks.create_task(access.run())
         await book.open()
@@ -90,11 +90,11 @@ async def _work(settings: Settings, client: Client, book: Book, problems: list[s
             await asyncio.Event().wait()
 
 
-async def _tell_problems(problems: list[str], cache: Cache, book: Book, access: Access) -> None:
+async def _tell_problems(problems: list[str], cache: Cache, book: Book, access: Access, traffic: Traffic) -> None:
     """What the probe of readiness says."""
     while True:
         found = [f"cannot watch {kind}: {why}" for kind, why in cache.problems().items()]
-        found += [each for each in (book.problem, access.problem) if each]
+        found += [each for each in (book.problem, traffic.problem, access.problem) if each]
         problems[:] = found
         await asyncio.sleep(1)
 

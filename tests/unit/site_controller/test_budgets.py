@@ -187,6 +187,26 @@ async def test_a_reply_that_was_under_way_when_the_process_ended_counts_before_i
     site.kill()
 
 
+async def test_runs_are_stopped_and_none_starts_while_it_is_not_known_what_was_under_way(tmp_path: Path) -> None:
+    site = Site(tmp_path, budget(4))
+    site.add("one", **private(rounds=1))
+    await site.start()
+    assert await site.send("one", 1, follow=0) == ""
+    site.kill()
+    file = tmp_path / "messages" / "pod-one.jsonl"
+    kept = file.rename(tmp_path / "kept")
+    file.touch()
+    site.add("two", **private(rounds=1))
+    await site.start()
+    assert (site.pod("one"), site.told("two")) == (None, "LedgerUnavailable")
+    kept.rename(file)
+    await site.look()
+    await site.look()
+    assert site.works("two")
+    assert len(site.entries("left")) == 1
+    site.kill()
+
+
 async def test_of_two_updates_at_the_same_time_only_one_gets_the_rest(tmp_path: Path) -> None:
     site = Site(tmp_path, budget(3))
     for name in ("one", "two"):
