@@ -202,7 +202,7 @@ def _has_update(entry: Mapping[str, Any]) -> bool:
 
 
 def is_update(type_: str, *, error: bool, objects: int) -> bool:
-    """Whether a reply carries an update. An error is one object without others below it."""
+    """Whether a reply carries an update. An error is one object without others below it, which is small (`flower.LARGEST_ERROR`)."""
     return type_.partition(".")[0] == TRAIN and (not error or objects > 1)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from panal.site.flower import Reply, Sent
+from panal.site.flower import LARGEST_ERROR, Reply, Sent
 
 SETTLED = 5.0  # seconds
 MOST_OPEN = 4  # replies
@@ -58,6 +58,10 @@ class Sending:
         for name in sent.objects:
             if not any(name in objects for objects in known):
                 raise NotAnnouncedError(f"the object {name[:64]} belongs to no reply that was announced")
+        for name, size in zip(sent.objects, sent.sizes):
+            of = [each for each in self.open.values() if name in each.missing]
+            if size > LARGEST_ERROR and of and all(each.reply.bare_error for each in of):
+                raise NotAnnouncedError(f"an error with an object of {size} bytes")
         if self.new(sent) and len(self.open) >= MOST_OPEN and not any(each.settled for each in self.open.values()):
             raise NotAnnouncedError(f"{MOST_OPEN} replies are under way already")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from panal.site.flower import NOTHING, Reply, Sent
+from panal.site.flower import LARGEST_ERROR, NOTHING, Reply, Sent
 from panal.site.sending import KEPT, MOST_OPEN, SETTLED, LostError, NotAnnouncedError, Sending, pushed, restored
 
 
@@ -141,3 +141,13 @@ def test_where_a_reply_may_be_lost_nothing_is_taken_for_granted(lines: list[str]
     (line,) = sending.lines()
     with pytest.raises(LostError):
         restored([each.replace("REPLY", f"{line}\n") for each in lines], 0)
+
+
+def test_an_error_has_room_for_its_text_and_no_more() -> None:
+    sending, small, large = Sending(), Sent(objects=("r",), sizes=(LARGEST_ERROR,)), Sent(objects=("r",), sizes=(LARGEST_ERROR + 1,))
+    sending.accept(announced(reply("r", error=True)), 10, 0)
+    with pytest.raises(NotAnnouncedError, match="an error with an object of"):
+        sending.check(large)
+    sending.check(small)
+    sending.accept(announced(reply("s", "r")), 10, 0)
+    sending.check(large)  # it is a part of a reply that counts

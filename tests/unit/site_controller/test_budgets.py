@@ -18,6 +18,7 @@ from panal.privacy.accountant import composed, epsilon
 from panal.site.accounts import Accounts, audited
 from panal.site.budgets import figures
 from panal.site.policy import PrivacyBudget
+from supernode_requests import OBJECT, PUSH, pushes, reply
 
 DIGITS = "pvc://digits"
 SPENT = "PrivacyBudgetSpent"
@@ -109,6 +110,19 @@ async def test_an_error_with_more_than_its_text_is_an_update(tmp_path: Path) -> 
     await site.start()
     assert await site.send("run", 1, error=True, objects=2) == ""
     assert await site.send("run", 2) == SPENT
+    site.kill()
+
+
+async def test_what_is_too_large_for_an_error_does_not_leave_as_one(tmp_path: Path) -> None:
+    site = Site(tmp_path, budget(1))
+    site.add("run", **private(rounds=1))
+    await site.start()
+    asked = site.gate.admitted(site.pod("run") or {})
+    assert asked
+    for content, code in ((b"x" * 8192, None), (b"x" * 8193, "MessageNotRecognized")):
+        announced = await site.traffic.check(asked, PUSH, reply("1", content, error=True), site.gate.judge(asked))
+        assert announced.code is None
+        assert (await site.traffic.check(asked, OBJECT, pushes(content), site.gate.judge(asked))).code == code
     site.kill()
 
 
