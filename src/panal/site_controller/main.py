@@ -22,6 +22,7 @@ from panal.kube.errors import ConfigError, KubeError
 from panal.kube.logs import log_to_stdout
 from panal.kube.process import first_error, until_terminated
 from panal.kube.times import now_utc
+from panal.site import request
 from panal.site_controller.access import Access, KeyUnusableError, ledger_key
 from panal.site_controller.book import Book
 from panal.site_controller.checks import BY_UID, Checks, by_uid, context, health, serving
@@ -38,7 +39,7 @@ RETRY_EVERY = 2.0  # seconds between attempts to reach the API server at startup
 TIMING = Timing(watch=20, silence=25)  # a dead watch must not hide for long that the owner has stopped everything
 WATCHED = (
     Watched(kinds.SITE_POLICY, field_selector=f"metadata.name={names.SITE_POLICY}"),
-    Watched(kinds.POD, namespace=names.COLLABORATOR_NAMESPACE, indexes={BY_UID: by_uid}),
+    Watched(kinds.POD, namespace=names.COLLABORATOR_NAMESPACE, trim=request.trimmed, indexes={BY_UID: by_uid}),
     Watched(kinds.RUN_RECORD, namespace=names.COLLABORATOR_NAMESPACE, trim=trimmed, optional=True),
 )
 

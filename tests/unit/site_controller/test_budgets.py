@@ -18,6 +18,7 @@ from panal.privacy.accountant import composed, epsilon
 from panal.site.accounts import Accounts, audited
 from panal.site.budgets import figures
 from panal.site.policy import PrivacyBudget
+from panal.site_controller import gate
 from supernode_requests import OBJECT, PUSH, pushes, reply
 
 DIGITS = "pvc://digits"
@@ -258,6 +259,21 @@ async def test_the_ledger_is_broken_if_an_epsilon_does_not_follow_from_it(tmp_pa
     with pytest.raises(BrokenLedgerError, match="says of the privacy budgets"):
         list(audited([{k: v for k, v in each.items() if k != "budgets"} for each in entries], Accounts()))
     assert sealed({"kind": "left"}, Head(), KEY)  # whoever has the key could sign it
+
+
+async def test_so_many_pods_that_are_not_allowed_are_in_the_ledger_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "MOST_NOT_ALLOWED", 2)
+    site = Site(tmp_path, budget(5))
+    for name in ("a", "b", "c"):
+        site.add(name)  # without noise
+    site.add("works", **private())
+    await site.start()
+    assert [site.told(name) for name in ("a", "b", "c", "works")] == ["PrivacyTooWeak", "PrivacyTooWeak", "TooManyPods", "Allowed"]
+    assert {each["pod"] for each in site.entries("asked", "decided")} == {"a-0", "b-0", "works-0"}
+    site.remove("a")
+    await site.look()
+    assert site.told("c") == "PrivacyTooWeak"
+    site.kill()
 
 
 RUNS = ("a", "b", "c")
