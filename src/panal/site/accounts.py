@@ -83,10 +83,11 @@ class OfPod:
 
 @dataclass(slots=True)
 class Accounts:
-    """`pods`: by uid. `runs`: by `key_of`. `policy`: the content of the last entry about it, and `budgets` those in it. `known`: what
-    receipts say about runs. `terms`: by request. `spent`: the updates that have left."""
+    """`pods`: by uid; `ended`: the uids of those that have. `runs`: by `key_of`. `policy`: the content of the last entry about it, and
+    `budgets` those in it. `known`: what receipts say about runs. `terms`: by request. `spent`: the updates that have left."""
 
     pods: dict[str, OfPod] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
     runs: dict[str, OfRun] = field(default_factory=dict)
     policy: Entry = field(default_factory=dict)
     known: KnownRuns = field(default_factory=KnownRuns)
@@ -107,6 +108,7 @@ class Accounts:
             self.budgets = _budgets(entry["spec"])
         elif entry["kind"] == Kind.ENDED:
             self.pods.pop(entry["podUid"], None)
+            self.ended.add(entry["podUid"])
         elif "podUid" in entry:
             self._of_pod(self.pod(entry["podUid"], entry["pod"]), entry)
 
@@ -200,7 +202,7 @@ def _has_update(entry: Mapping[str, Any]) -> bool:
 
 
 def is_update(type_: str, *, error: bool, objects: int) -> bool:
-    """Whether a reply carries an update. An error is one object without others below it."""
+    """Whether a reply carries an update. An error is one object without others below it, which is small (`flower.LARGEST_ERROR`)."""
     return type_.partition(".")[0] == TRAIN and (not error or objects > 1)
 
 

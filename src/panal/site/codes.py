@@ -32,11 +32,12 @@ class Code(StrEnum):
     APPROVAL_REQUIRED = "ApprovalRequired"
     OUTSIDE_HOURS = "OutsideHours"
     LEDGER_UNAVAILABLE = "LedgerUnavailable"
+    TOO_MANY_PODS = "TooManyPods"
     # what the hub is told in place of any of them, if the owner discloses nothing
     UNDISCLOSED = "Undisclosed"
 
 
-WAITS = frozenset({Code.SUSPENDED, Code.APPROVAL_REQUIRED, Code.OUTSIDE_HOURS, Code.LEDGER_UNAVAILABLE})
+WAITS = frozenset({Code.SUSPENDED, Code.APPROVAL_REQUIRED, Code.OUTSIDE_HOURS, Code.LEDGER_UNAVAILABLE, Code.TOO_MANY_PODS})
 
 
 SENTENCES = {
@@ -64,5 +65,6 @@ SENTENCES = {
     Code.APPROVAL_REQUIRED: "The site's owner has not approved the run yet.",
     Code.OUTSIDE_HOURS: "Runs may not work at the site at this hour.",
     Code.LEDGER_UNAVAILABLE: "The site cannot write its ledger.",
+    Code.TOO_MANY_PODS: "Too many Pods that are not allowed are at the site already.",
     Code.UNDISCLOSED: "",
 }

@@ -16,6 +16,8 @@ from panal.site.request import Asked
 
 DAYS = tuple(Day)
 COUNTED = "flower"  # the framework whose messages are read: rounds and bytes of others are not known before they leave
+# The framework whose tools heed PANAL_APP_HASH, PANAL_MINIMUM_EXAMPLES and PANAL_PRIVACY. In the Pod of another one they are mere words.
+ENFORCES = COUNTED
 MIDNIGHT_TO_MIDNIGHT = timedelta(days=1)
 
 
@@ -89,17 +91,22 @@ def _conditions(rule: SiteRule, asked: Asked) -> Iterable[tuple[Code, str]]:
     yield Code.REQUESTER_NOT_ALLOWED, _missing(asked.requester, rule.requesters, "requesters")
     yield Code.PURPOSE_NOT_ALLOWED, _missing(asked.purpose, rule.purposes, "purposes")
     yield Code.IMAGE_NOT_ALLOWED, "" if _fits(asked.image, rule.images) else f"{asked.image} is not in images"
-    yield Code.APP_NOT_ALLOWED, _missing(asked.app_hash, rule.app_hashes, "appHashes")
+    unable = "" if asked.framework == ENFORCES else f"the tools of {asked.framework or 'an unknown framework'} do not enforce "
+    of_app = f"{unable}an app hash" if unable and rule.app_hashes else _missing(asked.app_hash, rule.app_hashes, "appHashes")
+    yield Code.APP_NOT_ALLOWED, of_app
     secrets = [each for each in asked.secrets if each not in rule.secrets]
     yield Code.SECRET_NOT_ALLOWED, f"the Secret {secrets[0]} is not in secrets" if secrets else ""
-    least = rule.minimum_examples or 0
-    enough = asked.minimum_examples >= least
     noise = rule.minimum_noise_multiplier or 0.0
-    strong = asked.noise_multiplier >= noise
-    yield Code.PRIVACY_TOO_WEAK, "" if strong else f"the run's noiseMultiplier is {asked.noise_multiplier:g}; {noise:g} is needed"
-    masked = rule.secure_aggregation is Protection.OPTIONAL or asked.aggregates_securely
-    yield Code.SECURE_AGGREGATION_REQUIRED, "" if masked else "the run has no secureAggregation, which is Required"
-    yield Code.TOO_FEW_EXAMPLES, "" if enough else f"the run's minimumExamples is {asked.minimum_examples}; {least} is needed"
+    strong = not noise or (not unable and asked.noise_multiplier >= noise)
+    weak = f"{unable}noise" if unable else f"the run's noiseMultiplier is {asked.noise_multiplier:g}"
+    yield Code.PRIVACY_TOO_WEAK, "" if strong else f"{weak}; {noise:g} is needed"
+    masked = rule.secure_aggregation is Protection.OPTIONAL or (not unable and asked.aggregates_securely)
+    bare = f"{unable}secureAggregation" if unable else "the run has no secureAggregation"
+    yield Code.SECURE_AGGREGATION_REQUIRED, "" if masked else f"{bare}, which is Required"
+    least = rule.minimum_examples or 0
+    enough = not least or (not unable and asked.minimum_examples >= least)
+    few = f"{unable}minimumExamples" if unable else f"the run's minimumExamples is {asked.minimum_examples}"
+    yield Code.TOO_FEW_EXAMPLES, "" if enough else f"{few}; {least} is needed"
 
 
 def _within(policy: SitePolicySpec, rule: SiteRule, asked: Asked, now: datetime, left: Left) -> Decision:

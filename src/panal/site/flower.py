@@ -23,6 +23,7 @@ MOST_OBJECTS = 1 << 16  # of a reply
 DEEPEST = 16  # levels of a tree
 LONGEST_TEXT = 200  # characters of a type and of a round
 LONGEST_ERROR = 4096  # bytes
+LARGEST_ERROR = 8 << 10  # bytes of the object of a reply that is an error: the text, and the metadata
 NAME = re.compile(rb"[0-9a-f]{64}")
 
 # Requests that carry nothing of the data: what they may have, by its field. They name the node, and what is fetched.
@@ -80,13 +81,19 @@ class Reply:
         """Stays the same when it is announced again."""
         return self.request
 
+    @property
+    def bare_error(self) -> bool:
+        """Whether it has its text alone: one object without others below it. The rest of an error would be content."""
+        return self.error and len(self.objects) <= 1
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What one request carries out of the site."""
+    """What one request carries out of the site. `sizes`: of the objects, in bytes."""
 
     replies: tuple[Reply, ...] = ()
     objects: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = field(default=(), compare=False)
 
 
 NOTHING = Sent()
@@ -98,7 +105,8 @@ def read(path: str, body: bytes) -> Sent:
         if path == REPLY:
             return Sent(replies=(_reply(body),))
         if path == OBJECT:
-            return Sent(objects=tuple(_objects(memoryview(body))))
+            found = _objects(memoryview(body))
+            return Sent(objects=tuple(name for name, _ in found), sizes=tuple(size for _, size in found))
     except NotProtobufError as error:
         raise NotFlowerError(f"{path}: {error}") from error
     if path not in WITHOUT_DATA:
@@ -181,7 +189,8 @@ def _names(tree: memoryview) -> list[str]:
     return found
 
 
-def _objects(body: memoryview) -> list[str]:
+def _objects(body: memoryview) -> list[tuple[str, int]]:
+    """Their names and sizes."""
     push = known(body, _PUSH_OBJECT)
     _node(push)
     if len(_one(push, SESSION, required=False)) > LONGEST_TEXT:
@@ -194,7 +203,7 @@ def _objects(body: memoryview) -> list[str]:
     pieces = _unpacked(content) if batch else [content]
     if len(pieces) != len(wanted) or any(hashlib.sha256(piece).hexdigest() != name for name, piece in zip(wanted, pieces)):
         raise NotFlowerError("an object that is not the one that it says")
-    return wanted
+    return [(name, len(piece)) for name, piece in zip(wanted, pieces)]
 
 
 def _unpacked(content: memoryview) -> list[memoryview]:

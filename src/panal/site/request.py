@@ -18,14 +18,17 @@ from panal.site import form
 from panal.site.budgets import Terms, terms
 from panal.site.form import NotRecognizedError, expect
 
-__all__ = ["ID_LENGTH", "Asked", "NotRecognizedError", "asked"]
+__all__ = ["ID_LENGTH", "Asked", "NotRecognizedError", "asked", "trimmed"]
 
 Object = Mapping[str, Any]
 
 ID_LENGTH = 32  # hexadecimal digits
 LONGEST_ANNOTATION = 4096  # bytes
+LARGEST = 32 << 10  # bytes of all that a Pod asks, as JSON: the ledger has it of each
 LENGTHS = {"namespace": 63, "name": 63, "uid": 63, "purpose": 200, "requester": 253, "framework": 63}  # of what the hub says
 REQUIRED = ("namespace", "name", "uid", "framework")
+LARGEST_SPEC = 128 << 10  # bytes of a collaborator's, as JSON
+KEPT = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")
 NOT_ASKED = ("pod", "uid", "aggregator")  # differ between Pods of one run
 
 
@@ -114,7 +117,7 @@ def asked(pod: Object) -> Asked:
     said = _said(metadata)
     parts = form.parts(pod)
     expect(said["framework"] == parts.framework, f"metadata.annotations[{names.ANNOTATION_REQUEST}].framework")
-    return Asked(
+    found = Asked(
         pod=metadata["name"],
         uid=metadata.get("uid") or "",
         namespace=said["namespace"],
@@ -134,6 +137,22 @@ def asked(pod: Object) -> Asked:
         privacy=parts.privacy,
         aggregator=parts.aggregator,
     )
+    if len(json.dumps(found.record())) > LARGEST:
+        raise NotRecognizedError(f"its variables, program and other fields have more than {LARGEST >> 10} KiB")
+    return found
+
+
+def trimmed(pod: Object) -> dict[str, Any]:
+    """What of a Pod is read, for a cache: the hub may create many of them, with much in them. Of what is too large for any collaborator so
+    much is kept that it is not recognized."""
+    metadata = {name: value for name, value in pod["metadata"].items() if name in KEPT}
+    if said := (pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_REQUEST):
+        metadata["annotations"] = {names.ANNOTATION_REQUEST: said[: LONGEST_ANNOTATION + 1]}
+    spec, status = pod["spec"], pod.get("status") or {}
+    if len(json.dumps(spec)) > LARGEST_SPEC:
+        spec = {name: value for name, value in spec.items() if name == "schedulingGates"}
+    conditions = [each for each in status.get("conditions") or () if each.get("type") == names.SITE_GATE]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"conditions": conditions}}
 
 
 def _said(metadata: Object) -> dict[str, str]:

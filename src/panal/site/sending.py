@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from panal.site.flower import Reply, Sent
+from panal.site.flower import LARGEST_ERROR, Reply, Sent
 
 SETTLED = 5.0  # seconds
 MOST_OPEN = 4  # replies
@@ -20,6 +21,10 @@ LONGEST = 200  # characters of the round and the type in the ledger
 
 class NotAnnouncedError(ValueError):
     """An object of no reply that the Pod has announced, or too many replies."""
+
+
+class LostError(ValueError):
+    """What is kept of a Pod cannot be read as far as its replies."""
 
 
 @dataclass(slots=True)
@@ -53,6 +58,10 @@ class Sending:
         for name in sent.objects:
             if not any(name in objects for objects in known):
                 raise NotAnnouncedError(f"the object {name[:64]} belongs to no reply that was announced")
+        for name, size in zip(sent.objects, sent.sizes):
+            of = [each for each in self.open.values() if name in each.missing]
+            if size > LARGEST_ERROR and of and all(each.reply.bare_error for each in of):
+                raise NotAnnouncedError(f"an error with an object of {size} bytes")
         if self.new(sent) and len(self.open) >= MOST_OPEN and not any(each.settled for each in self.open.values()):
             raise NotAnnouncedError(f"{MOST_OPEN} replies are under way already")
 
@@ -110,17 +119,32 @@ def pushed(objects: Iterable[str], size: int) -> str:
 
 
 def restored(lines: Iterable[str], now: float) -> Sending:
-    """From `lines` and `pushed`. A last line that is not whole is left out. Raises ValueError, KeyError or TypeError for anything else."""
-    found = Sending()
+    """From `lines` and `pushed`. Of the latter, which are not synced, some may be lost: what was open stays open. Raises ValueError if a
+    reply may be lost."""
+    found, lost = Sending(), False
     for line in lines:
         if not line.endswith("\n"):
             break
-        entry = json.loads(line)
-        if "over" in entry:
-            found.over[entry["over"]] = frozenset(entry["objects"])
-        elif "open" in entry:
-            reply = Reply(**entry["open"], objects=frozenset(entry["objects"]))
-            found.open[reply.name] = Open(reply, set(entry["missing"]), entry["bytes"], now)
-        else:
-            found.accept(Sent(objects=tuple(entry["pushed"])), entry["bytes"], now)
+        try:
+            if _restore(found, json.loads(line), now) and lost:
+                raise LostError("a reply follows what cannot be read")
+        except LostError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            lost = True
+    if not found.open:
+        raise LostError("it has no reply")
     return found
+
+
+def _restore(sending: Sending, entry: Any, now: float) -> bool:
+    """Whether the entry is about a reply."""
+    if "over" in entry:
+        sending.over[entry["over"]] = frozenset(entry["objects"])
+    elif "open" in entry:
+        reply = Reply(**entry["open"], objects=frozenset(entry["objects"]))
+        sending.open[reply.name] = Open(reply, set(entry["missing"]), entry["bytes"], now)
+    else:
+        sending.accept(Sent(objects=tuple(entry["pushed"])), entry["bytes"], now)
+        return False
+    return True

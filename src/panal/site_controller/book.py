@@ -12,10 +12,11 @@ import fcntl
 import hashlib
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 LEDGER, KEY, LOCK = "ledger.jsonl", "key.pub", "lock"
 LARGEST = 64 << 20  # bytes of a file
 LOOK_AGAIN = 10.0  # seconds
+T = TypeVar("T")
 
 
 class LedgerUnavailableError(Exception):
@@ -68,6 +70,7 @@ class Book:
         self._file: BinaryIO | None = None
         self._first = 1  # number of the first entry of the file
         self._writing = asyncio.Lock()
+        self._busy = threading.Lock()  # of the thread that reads or writes, which nothing cancels
         self._lock: BinaryIO | None = None
 
     @property
@@ -81,7 +84,7 @@ class Book:
     async def open(self) -> None:
         """Reads everything. Sets `problem`."""
         async with self._writing:
-            await asyncio.to_thread(self._open)
+            await _ended(_in_thread(self._open))
 
     async def keep(self, again: Callable[[], object]) -> None:
         """Until cancelled. `again` is called when a problem has gone."""
@@ -94,17 +97,30 @@ class Book:
                     again()
 
     async def write(self, kind: Kind, **content: Any) -> Entry:
-        """Returns when it is on the disk. Raises LedgerUnavailableError."""
+        """Returns when it is on the disk, also if it is cancelled meanwhile. Raises LedgerUnavailableError."""
         async with self._writing:
-            return await asyncio.shield(asyncio.to_thread(self._write, kind, content))
+            writing = _in_thread(lambda: self._write(kind, content))
+            try:
+                await _ended(writing)
+            finally:  # accounts change between two steps of the event loop only, whose tasks read them
+                if writing.exception() is None:
+                    self.accounts.add(writing.result())
+            return writing.result()
 
     def close(self) -> None:
-        for file in (self._file, self._lock):
-            if file:
-                file.close()
+        with self._busy:
+            for file in (self._file, self._lock):
+                if file:
+                    file.close()
+            self._file, self._lock = None, None
+            self.problem = self.problem or "the ledger is closed"
 
     # --- in a thread ----------------------------------------------------------------------------------------------
     def _open(self) -> None:
+        with self._busy:
+            self._reopen()
+
+    def _reopen(self) -> None:
         if self._file:
             self._file.close()
             self._file = None
@@ -140,11 +156,15 @@ class Book:
             first = head.number + 1
         self._file = current.open("ab")
         self._head, self._first, self.accounts, self.problem = head, first, accounts, ""
-        if rest:
-            self._write(Kind.CUT, {"bytes": len(rest), "sha256": hashlib.sha256(rest).hexdigest()})
-        self._write(Kind.STARTED, {"version": self._version})
+        if rest:  # no accounts follow from these two
+            self._append(Kind.CUT, {"bytes": len(rest), "sha256": hashlib.sha256(rest).hexdigest()})
+        self._append(Kind.STARTED, {"version": self._version})
 
     def _write(self, kind: Kind, content: dict[str, Any]) -> Entry:
+        with self._busy:
+            return self._append(kind, content)
+
+    def _append(self, kind: Kind, content: dict[str, Any]) -> Entry:
         if self._file is None or self.problem:
             raise LedgerUnavailableError(self.problem)
         content = {**content, **self.accounts.noted(kind, content)}
@@ -159,7 +179,6 @@ class Book:
             self._problem(f"the ledger in {self._folder} cannot be written: {error}")
             raise LedgerUnavailableError(self.problem) from error
         self._head = head
-        self.accounts.add(entry)
         if self._file.tell() >= self._largest:
             self._begin_another()
         return entry
@@ -189,6 +208,24 @@ class Book:
         if text != self.problem:
             log.error("%s", text)
         self.problem = text
+
+
+def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """No task, so that the end of the event loop does not cancel it."""
+    return asyncio.get_running_loop().run_in_executor(None, work)
+
+
+async def _ended(working: asyncio.Future[Any]) -> None:
+    """Waits for what a thread does, also when it is cancelled, which it raises at the end: until then nothing else may begin."""
+    cancelled: asyncio.CancelledError | None = None
+    while not working.done():
+        try:
+            await asyncio.wait([working])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled:
+        raise cancelled
+    working.result()
 
 
 def cut(path: Path) -> bytes:

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 POLICY = Key("", names.SITE_POLICY)
 LOOK_AGAIN = 60.0  # seconds: the longest time between two looks at the clock where hours matter
+MOST_NOT_ALLOWED = 100  # Pods that are not, and whose requests are in the ledger
 RETRY = 5.0  # seconds, while there is no ledger
 
 
@@ -132,13 +133,24 @@ class Gate:
         try:
             async with self.traffic.deciding:
                 found = self._judged(pod)
-                await self._record(pod, found)
+                if self._crowded(uid_of(pod), found.decision):
+                    text = f"{MOST_NOT_ALLOWED} Pods that are not allowed are here already"
+                    found = Judgement(found.asked, Decision(Code.TOO_MANY_PODS, text))
+                else:
+                    await self._record(pod, found)
         except LedgerUnavailableError as error:
             await self._tell(pod, Decision(Code.LEDGER_UNAVAILABLE, str(error)))
             raise
         fresh = await self._tell(pod, found.decision)
         if found.decision.verdict is Verdict.ALLOWED:
             await self._open(fresh, found)
+
+    def _crowded(self, uid: str, decision: Decision) -> bool:
+        """Whether a new Pod waits with its entries until others have gone, so that the hub cannot fill the ledger with them at once."""
+        pods = self._book.accounts.pods
+        if decision.verdict is Verdict.ALLOWED or uid in pods:
+            return False
+        return sum(not pod.allowed for pod in pods.values()) >= MOST_NOT_ALLOWED
 
     async def _open(self, pod: Object, found: Judgement) -> None:
         """Of the Pod as it is now, if it still asks the same."""
@@ -157,7 +169,10 @@ class Gate:
             if spec is None or name not in spec.own_pods:
                 await self._stop(pod, None, Decision(Code.POD_NOT_RECOGNIZED, "it has no gate, and was never allowed"))
             return
-        found = self._judged(pod)
+        try:
+            found = self._judged(pod)
+        except LedgerUnavailableError as error:
+            found = Judgement(None, Decision(Code.LEDGER_UNAVAILABLE, str(error)))
         if found.asked and found.decision.verdict is Verdict.ALLOWED and found.asked.id != known.allowed:
             found = Judgement(found.asked, Decision(Code.POD_NOT_RECOGNIZED, "it was changed after it had been allowed"))
         if found.decision.verdict is not Verdict.ALLOWED:
@@ -167,6 +182,7 @@ class Gate:
             await self._tell(pod, unknown if self.traffic.unknown(uid_of(pod)) else found.decision)
 
     def _judged(self, pod: Object) -> Judgement:
+        """Raises LedgerUnavailableError."""
         request = request_of(pod)
         left = Left() if isinstance(request, NotRecognizedError) else self.traffic.wanted(request.key)
         return judgement(self.policy(), request, self._now(), left, self._book.problem)

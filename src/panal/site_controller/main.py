@@ -22,6 +22,7 @@ from panal.kube.errors import ConfigError, KubeError
 from panal.kube.logs import log_to_stdout
 from panal.kube.process import first_error, until_terminated
 from panal.kube.times import now_utc
+from panal.site import request
 from panal.site_controller.access import Access, KeyUnusableError, ledger_key
 from panal.site_controller.book import Book
 from panal.site_controller.checks import BY_UID, Checks, by_uid, context, health, serving
@@ -38,7 +39,7 @@ RETRY_EVERY = 2.0  # seconds between attempts to reach the API server at startup
 TIMING = Timing(watch=20, silence=25)  # a dead watch must not hide for long that the owner has stopped everything
 WATCHED = (
     Watched(kinds.SITE_POLICY, field_selector=f"metadata.name={names.SITE_POLICY}"),
-    Watched(kinds.POD, namespace=names.COLLABORATOR_NAMESPACE, indexes={BY_UID: by_uid}),
+    Watched(kinds.POD, namespace=names.COLLABORATOR_NAMESPACE, trim=request.trimmed, indexes={BY_UID: by_uid}),
     Watched(kinds.RUN_RECORD, namespace=names.COLLABORATOR_NAMESPACE, trim=trimmed, optional=True),
 )
 
@@ -76,7 +77,7 @@ async def _work(settings: Settings, client: Client, book: Book, problems: list[s
     gate.traffic = Traffic(book, settings.ledger, gate.look_at)
     checks = Checks(cache, gate, lambda: access.token, lambda: cache.synced())
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_tell_problems(problems, cache, book, access))
+        tasks.create_task(_tell_problems(problems, cache, book, access, gate.traffic))
         tasks.create_task(cache.run())
         tasks.create_task(access.run())
         await book.open()
@@ -90,11 +91,11 @@ async def _work(settings: Settings, client: Client, book: Book, problems: list[s
             await asyncio.Event().wait()
 
 
-async def _tell_problems(problems: list[str], cache: Cache, book: Book, access: Access) -> None:
+async def _tell_problems(problems: list[str], cache: Cache, book: Book, access: Access, traffic: Traffic) -> None:
     """What the probe of readiness says."""
     while True:
         found = [f"cannot watch {kind}: {why}" for kind, why in cache.problems().items()]
-        found += [each for each in (book.problem, access.problem) if each]
+        found += [each for each in (book.problem, traffic.problem, access.problem) if each]
         problems[:] = found
         await asyncio.sleep(1)
 

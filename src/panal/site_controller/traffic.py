@@ -23,7 +23,7 @@ from panal.site.codes import Code
 from panal.site.decide import COUNTED, Decision, Left
 from panal.site.flower import NotFlowerError, Reply, Sent
 from panal.site.request import Asked
-from panal.site.sending import LONGEST, NotAnnouncedError, Open, Sending, pushed, restored
+from panal.site.sending import LONGEST, LostError, NotAnnouncedError, Open, Sending, pushed, restored
 from panal.site_controller.book import Book, LedgerUnavailableError, cut, sync
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ REFUSED_EVERY = 60.0  # and about refusals with one code
 SWEEP = 1.0
 MUCH = 1 << 20  # bytes that belong to no reply, of which an entry is written at once
 Judge = Callable[[Left], Decision]
+GONE = Decision(Code.POD_NOT_RECOGNIZED, "its Pod has ended")
 
 
 @dataclass(slots=True)
@@ -65,7 +66,8 @@ class Sender:
 
 class Traffic:
     """`on_refusal(pod)` is called when a request of the Pod was refused for a reason that stays. `deciding` is held by whoever decides
-    about what spends from a privacy budget, until that counts."""
+    about what spends from a privacy budget, until that counts. `problem`: why what was under way is not known; until it is, nothing is
+    allowed."""
 
     def __init__(
         self, book: Book, folder: Path, on_refusal: Callable[[str], object], monotonic: Callable[[], float] = time.monotonic
@@ -77,6 +79,7 @@ class Traffic:
         self._senders: dict[str, Sender] = {}
         self._read: Accounts | None = None  # those whose Pods have their senders
         self.deciding = asyncio.Lock()
+        self.problem = ""
 
     async def keep(self) -> None:
         """Until cancelled: records what has been sent."""
@@ -89,7 +92,8 @@ class Traffic:
 
     # --- what has left ----------------------------------------------------------------------------------------------
     def left(self, run: str, new: Sequence[Reply] = (), size: int = 0) -> Left:
-        """Of a run, by `accounts.key_of`: also what is in no entry yet, and a request of `size` bytes that announces `new` replies."""
+        """Of a run, by `accounts.key_of`: also what is in no entry yet, and a request of `size` bytes that announces `new` replies.
+        Raises LedgerUnavailableError."""
         self._restore_all()
         accounts = self._book.accounts
         found, pods = accounts.runs.get(run), accounts.pods
@@ -105,7 +109,7 @@ class Traffic:
         return Left(bytes_ + size, rounds_of(kinds), usage)
 
     def wanted(self, run: str) -> Left:
-        """The same, or what it would be if the request had been allowed for which a limit was reached."""
+        """The same, or what it would be if the request had been allowed for which a limit was reached. Raises LedgerUnavailableError."""
         left, found = self.left(run), self._book.accounts.runs.get(run)
         if found is None:
             return left
@@ -119,16 +123,33 @@ class Traffic:
     # --- requests ---------------------------------------------------------------------------------------------------
     async def check(self, request: Asked, path: str, body: bytes, judge: Judge) -> Decision:
         """Decides about a request of a Pod, and counts it if it is allowed."""
-        sender = self._sender(request)
+        if request.uid not in self._book.accounts.pods:
+            return GONE
         try:
-            sent = await asyncio.to_thread(flower.read, path, body) if sender.counted else flower.NOTHING
+            self._restore_all()
+            sender = self._sender(request)
+            try:
+                sent: Sent | ValueError = await asyncio.to_thread(flower.read, path, body) if sender.counted else flower.NOTHING
+            except NotFlowerError as error:
+                sent = error
             async with sender.lock:
-                return await self._judged(sender, sent, len(body), judge)
+                return GONE if self._gone(sender) else await self._answered(sender, sent, len(body), judge)
+        except LedgerUnavailableError as error:
+            return Decision(Code.LEDGER_UNAVAILABLE, str(error))
+
+    def _gone(self, sender: Sender) -> bool:
+        """Whether its Pod has ended while the sender's lock was waited for: what it sent now would be in no account."""
+        uid = str(sender.about["podUid"])
+        return self._senders.get(uid) is not sender or uid not in self._book.accounts.pods
+
+    async def _answered(self, sender: Sender, sent: Sent | ValueError, size: int, judge: Judge) -> Decision:
+        try:
+            if isinstance(sent, ValueError):
+                raise sent
+            return await self._judged(sender, sent, size, judge)
         except (NotFlowerError, NotAnnouncedError) as error:
             sender.unknown = True
             return await self._refused(sender, Decision(Code.MESSAGE_NOT_RECOGNIZED, shown(str(error), 300)), Left())
-        except LedgerUnavailableError as error:
-            return Decision(Code.LEDGER_UNAVAILABLE, str(error))
 
     async def _judged(self, sender: Sender, sent: Sent, size: int, judge: Judge) -> Decision:
         sender.sending.check(sent)
@@ -187,15 +208,15 @@ class Traffic:
     async def end(self, uid: str, pod: OfPod) -> None:
         """The Pod has ended. Raises LedgerUnavailableError."""
         self._restore(uid, pod)
-        if sender := self._senders.get(uid):
-            async with sender.lock:
-                await self._record(sender, ended=True)
-        if pod.allowed:
-            about = {"pod": pod.name, "podUid": uid, "request": pod.allowed, "run": pod.run, "uid": pod.run_uid}
-            await self._book.write(Kind.ENDED, **about, bytes=pod.bytes, rounds=rounds_of(pod.replies.values()), replies=len(pod.replies))
-        self._book.accounts.pods.pop(uid, None)
-        self._senders.pop(uid, None)
-        self._file(uid).unlink(missing_ok=True)
+        sender = self._senders[uid]
+        async with sender.lock:
+            await self._record(sender, ended=True)
+            if pod.allowed:
+                sums = {"bytes": pod.bytes, "rounds": rounds_of(pod.replies.values()), "replies": len(pod.replies)}
+                await self._book.write(Kind.ENDED, **_about(uid, pod), **sums)
+            self._book.accounts.pods.pop(uid, None)
+            self._senders.pop(uid, None)
+            self._file(uid).unlink(missing_ok=True)
 
     # --- files ------------------------------------------------------------------------------------------------------
     def _sender(self, request: Asked) -> Sender:
@@ -204,17 +225,28 @@ class Traffic:
         return self._senders[request.uid]
 
     def _restore_all(self) -> None:
-        """What was under way when the process ended counts before its Pod sends again."""
+        """What was under way when the process ended counts before its Pod sends again. Raises LedgerUnavailableError."""
         accounts = self._book.accounts
-        if self._read is not accounts:
-            for uid, pod in list(accounts.pods.items()):
-                self._restore(uid, pod)
-            self._read = accounts
+        if self._read is accounts or self._book.problem:
+            return
+        try:
+            for file in sorted(self._folder.glob("*.jsonl")):
+                if file.stem in accounts.pods:
+                    self._restore(file.stem, accounts.pods[file.stem])
+                elif file.stem in accounts.ended:
+                    file.unlink()
+                else:
+                    raise LedgerUnavailableError(f"{file} is of a Pod that the ledger does not know: move it to the ledger that does")
+        except (OSError, LedgerUnavailableError) as error:
+            if str(error) != self.problem:
+                log.error("%s", error)
+            self.problem = str(error)
+            raise LedgerUnavailableError(self.problem) from error
+        self._read, self.problem = accounts, ""
 
     def _restore(self, uid: str, pod: OfPod) -> None:
-        if uid not in self._senders and self._file(uid).exists():
-            about = {"pod": pod.name, "podUid": uid, "request": pod.allowed, "run": pod.run, "uid": pod.run_uid}
-            self._load(uid, about, pod.key, counted=True)
+        if uid not in self._senders:
+            self._load(uid, _about(uid, pod), pod.key, counted=True)
 
     def _load(self, uid: str, about: Mapping[str, Any], run: str, *, counted: bool) -> None:
         self._senders[uid] = Sender(about, run, counted, self._file(uid), self._restored(uid))
@@ -223,16 +255,16 @@ class Traffic:
         return self._folder / f"{uid}.jsonl"
 
     def _restored(self, uid: str) -> Sending:
+        """Raises LedgerUnavailableError."""
         file = self._file(uid)
         try:
-            cut(file)
-            with file.open(encoding="utf-8") as lines:
+            with file.open(encoding="utf-8", errors="replace") as lines:
                 found = restored(lines, self._monotonic())
+            cut(file)
         except FileNotFoundError:
             return Sending()
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.error("%s cannot be read, replies that were under way are not known any more: %s", file, error)
-            return Sending()
+        except (OSError, LostError) as error:
+            raise LedgerUnavailableError(f"{file}, which has the replies that are under way, cannot be read: {error}") from error
         pod = self._book.accounts.pods.get(uid)
         for each in list(found.open.values()):
             if pod and each.reply.name in pod.replies:
@@ -256,6 +288,10 @@ class Traffic:
                     file.write(pushed(sent.objects, size) + "\n")
         except OSError as error:
             raise LedgerUnavailableError(f"{sender.file} cannot be written: {error}") from error
+
+
+def _about(uid: str, pod: OfPod) -> dict[str, Any]:
+    return {"pod": pod.name, "podUid": uid, "request": pod.allowed, "run": pod.run, "uid": pod.run_uid}
 
 
 def about_pod(request: Asked) -> dict[str, Any]:

@@ -71,6 +71,30 @@ def test_a_run_with_secure_aggregation_is_allowed_where_it_is_required(secure: d
     assert decide(policy(RULE | {"secureAggregation": "Required", "minimumNoiseMultiplier": 1}), masked, NOW).code is Code.PRIVACY_TOO_WEAK
 
 
+@pytest.mark.parametrize("framework", ["openfl", "flare", "other"])
+@pytest.mark.parametrize(
+    ("demanded", "code", "variable"),
+    [
+        ({"appHashes": [site_pods.APP_HASH]}, Code.APP_NOT_ALLOWED, {"PANAL_APP_HASH": site_pods.APP_HASH}),
+        ({"minimumExamples": 20}, Code.TOO_FEW_EXAMPLES, {"PANAL_MINIMUM_EXAMPLES": "20"}),
+        ({"minimumNoiseMultiplier": 1}, Code.PRIVACY_TOO_WEAK, {"PANAL_PRIVACY": '{"clippingNorm": 1, "noiseMultiplier": 2}'}),
+        ({"secureAggregation": "Required"}, Code.SECURE_AGGREGATION_REQUIRED, {"PANAL_PRIVACY": '{"secureAggregation": {}}'}),
+    ],
+)
+def test_what_the_tools_of_a_framework_do_not_enforce_counts_as_absent(
+    framework: str, demanded: dict[str, Any], code: Code, variable: dict[str, str]
+) -> None:
+    """A hub can put the variables into any Pod."""
+    program = {"server": {"command": ["a"]}, "client": {"image": site_pods.IMAGE, "command": ["b"]}}
+    pod = site_pods.pod(framework=framework, **(program if framework == "other" else {}))
+    env = pod["spec"]["containers"][0]["env"]
+    env[:] = [each for each in env if each["name"] not in variable] + [{"name": name, "value": value} for name, value in variable.items()]
+    found = decide(policy(RULE | demanded), asked(pod), NOW)
+    assert found.code is code
+    assert f"the tools of {framework} do not enforce" in found.text
+    assert decide(policy(), asked(pod), NOW).code is None
+
+
 def test_secrets_must_be_named() -> None:
     pod = site_pods.pod()
     pod["spec"]["containers"][0]["env"].append({"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}}})

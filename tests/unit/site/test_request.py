@@ -11,7 +11,7 @@ import pytest
 
 import site_pods
 from panal.api import names
-from panal.site.request import Asked, NotRecognizedError, asked
+from panal.site.request import Asked, NotRecognizedError, asked, trimmed
 
 Pod = dict[str, Any]
 SAID = {"namespace": "ns", "name": "digits", "uid": "7", "framework": "flower"}
@@ -324,3 +324,38 @@ def test_a_pod_with_anything_else_is_not_recognized(field: str, change: Callable
     with pytest.raises(NotRecognizedError) as error:
         asked(pod)
     assert str(error.value).startswith(f"{field} ")
+
+
+@pytest.mark.parametrize("value", ["x" * (32 << 10), "\0" * (6 << 10)])
+def test_a_pod_that_asks_more_than_the_ledger_has_room_for_is_not_recognized(value: str) -> None:
+    pod = site_pods.pod()
+    pod["spec"]["containers"][0]["env"].append({"name": "SETTING", "value": value})
+    with pytest.raises(NotRecognizedError, match="more than 32 KiB"):
+        asked(pod)
+
+
+def test_the_cache_keeps_what_is_read_of_a_pod() -> None:
+    pod = site_pods.pod()
+    condition = {"type": names.SITE_GATE, "status": "False", "reason": "DataNotAllowed"}
+    whole = {**pod, "status": {"conditions": [condition, {"type": "Ready"}], "podIP": "192.0.2.1"}}
+    whole["metadata"] = {**pod["metadata"], "labels": {"a": "b"}, "managedFields": [1], "resourceVersion": "7"}
+    whole["metadata"]["annotations"] = {**pod["metadata"]["annotations"], "other": "x" * 100_000}
+    found = trimmed(whole)
+    assert asked(found) == asked(whole)
+    assert found["status"] == {"conditions": [condition]}
+    assert found["metadata"].keys() == {"name", "namespace", "uid", "resourceVersion", "annotations"}
+    assert len(json.dumps(found)) < len(json.dumps(pod)) + 200
+
+
+@pytest.mark.parametrize("where", ["annotation", "variable"])
+def test_of_what_is_too_large_for_a_collaborator_the_cache_keeps_little(where: str) -> None:
+    pod = site_pods.pod()
+    if where == "annotation":
+        pod["metadata"]["annotations"][names.ANNOTATION_REQUEST] = json.dumps(SAID | {"more": "x" * 200_000})
+    else:
+        pod["spec"]["containers"][0]["env"].append({"name": "SETTING", "value": "x" * 200_000})
+    found = trimmed(pod)
+    assert found["spec"]["schedulingGates"] == pod["spec"]["schedulingGates"]
+    assert len(json.dumps(found)) < 20_000
+    with pytest.raises(NotRecognizedError):
+        asked(found)

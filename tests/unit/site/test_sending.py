@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from panal.site.flower import NOTHING, Reply, Sent
-from panal.site.sending import KEPT, MOST_OPEN, SETTLED, NotAnnouncedError, Sending, pushed, restored
+from panal.site.flower import LARGEST_ERROR, NOTHING, Reply, Sent
+from panal.site.sending import KEPT, MOST_OPEN, SETTLED, LostError, NotAnnouncedError, Sending, pushed, restored
 
 
 def reply(root: str, *others: str, error: bool = False) -> Reply:
@@ -122,3 +122,32 @@ def test_it_is_the_same_after_a_restart_also_after_half_a_line() -> None:
     sending.accept(objects("a"), 5, 0)
     lines += [pushed(["a"], 5) + "\n", '{"pushed": ["b"']
     assert restored(lines, 0) == sending
+
+
+def test_what_was_open_stays_so_whatever_follows_it() -> None:
+    sending = Sending()
+    sending.accept(announced(reply("r", "a", "b")), 10, 0)
+    (line,) = sending.lines()
+    assert restored([f"{line}\n", "\0\0\0\n", '{"pushed": 1}\n', "[]\n", pushed(["a"], 5) + "\n"], 0).open["request-r"].missing == {
+        "r",
+        "b",
+    }
+
+
+@pytest.mark.parametrize("lines", [[], ["\0\0"], ["\0\n"], ["\0\n", "REPLY"]])
+def test_where_a_reply_may_be_lost_nothing_is_taken_for_granted(lines: list[str]) -> None:
+    sending = Sending()
+    sending.accept(announced(reply("r", "a")), 10, 0)
+    (line,) = sending.lines()
+    with pytest.raises(LostError):
+        restored([each.replace("REPLY", f"{line}\n") for each in lines], 0)
+
+
+def test_an_error_has_room_for_its_text_and_no_more() -> None:
+    sending, small, large = Sending(), Sent(objects=("r",), sizes=(LARGEST_ERROR,)), Sent(objects=("r",), sizes=(LARGEST_ERROR + 1,))
+    sending.accept(announced(reply("r", error=True)), 10, 0)
+    with pytest.raises(NotAnnouncedError, match="an error with an object of"):
+        sending.check(large)
+    sending.check(small)
+    sending.accept(announced(reply("s", "r")), 10, 0)
+    sending.check(large)  # it is a part of a reply that counts

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from panal.evidence.ledger import checked
 from panal.evidence.sealed import fingerprint
-from panal.site.accounts import Kind
+from panal.site.accounts import Accounts, Kind
 from panal.site_controller.book import KEY, LEDGER, Book, LedgerUnavailableError, files, lines
 from panal.site_controller.ledger import moment
 
@@ -127,6 +131,70 @@ async def test_what_does_not_reach_the_disk_did_not_happen(tmp_path: Path, monke
     assert not first.problem
     first.close()
     assert [each["kind"] for each in entries(tmp_path)] == ["started", "started"]
+
+
+@contextmanager
+def slow_disk(patched: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """The first sync sets `begun`, and then waits for `goes_on`."""
+    begun, goes_on, sync = threading.Event(), threading.Event(), os.fsync
+
+    def slow(number: int) -> None:
+        if not begun.is_set():
+            begun.set()
+            assert goes_on.wait(10)
+        sync(number)
+
+    with patched.context() as here:
+        here.setattr(os, "fsync", slow)
+        yield begun, goes_on
+        goes_on.set()
+
+
+async def test_who_is_cancelled_while_writing_lets_nobody_in_before_the_entry_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As every task is at SIGTERM."""
+    found = await opened(tmp_path)
+    with slow_disk(monkeypatch) as (begun, goes_on):
+        one = asyncio.create_task(found.write(Kind.SENT, **POD, requests=1, bytes=1))
+        await asyncio.to_thread(begun.wait)
+        one.cancel()
+        other = asyncio.create_task(found.write(Kind.SENT, **POD, requests=1, bytes=2))
+        await asyncio.wait([other], timeout=0.2)
+        one.cancel()
+        goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await one
+        await other
+    assert found.accounts.runs["u"].bytes == 3
+    found.close()
+    assert [each.get("bytes") for each in entries(tmp_path)] == [None, 1, 2]
+    again = await opened(tmp_path)
+    assert not again.problem
+    again.close()
+
+
+async def test_it_is_closed_when_the_entry_that_is_being_written_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await opened(tmp_path)
+    with slow_disk(monkeypatch) as (begun, goes_on):
+        writing = asyncio.create_task(found.write(Kind.SENT, **POD, requests=1, bytes=1))
+        await asyncio.to_thread(begun.wait)
+        closing = asyncio.create_task(asyncio.to_thread(found.close))
+        await asyncio.wait([closing], timeout=0.2)
+        assert not closing.done()
+        goes_on.set()
+        await asyncio.gather(writing, closing)
+    with pytest.raises(LedgerUnavailableError, match="closed"):
+        await found.write(Kind.SENT, **POD, requests=1, bytes=1)
+    assert len(entries(tmp_path)) == 2
+
+
+async def test_accounts_change_in_the_thread_of_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, threads = await opened(tmp_path), []
+    monkeypatch.setattr(Accounts, "add", lambda *_: threads.append(threading.current_thread()))
+    await found.write(Kind.SENT, **POD, requests=1, bytes=1)
+    assert threads == [threading.current_thread()]
+    found.close()
 
 
 def command(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:

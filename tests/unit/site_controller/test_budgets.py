@@ -18,6 +18,8 @@ from panal.privacy.accountant import composed, epsilon
 from panal.site.accounts import Accounts, audited
 from panal.site.budgets import figures
 from panal.site.policy import PrivacyBudget
+from panal.site_controller import gate
+from supernode_requests import OBJECT, PUSH, pushes, reply
 
 DIGITS = "pvc://digits"
 SPENT = "PrivacyBudgetSpent"
@@ -112,6 +114,19 @@ async def test_an_error_with_more_than_its_text_is_an_update(tmp_path: Path) -> 
     site.kill()
 
 
+async def test_what_is_too_large_for_an_error_does_not_leave_as_one(tmp_path: Path) -> None:
+    site = Site(tmp_path, budget(1))
+    site.add("run", **private(rounds=1))
+    await site.start()
+    asked = site.gate.admitted(site.pod("run") or {})
+    assert asked
+    for content, code in ((b"x" * 8192, None), (b"x" * 8193, "MessageNotRecognized")):
+        announced = await site.traffic.check(asked, PUSH, reply("1", content, error=True), site.gate.judge(asked))
+        assert announced.code is None
+        assert (await site.traffic.check(asked, OBJECT, pushes(content), site.gate.judge(asked))).code == code
+    site.kill()
+
+
 @pytest.mark.parametrize(
     ("run", "code"),
     [
@@ -187,6 +202,26 @@ async def test_a_reply_that_was_under_way_when_the_process_ended_counts_before_i
     site.kill()
 
 
+async def test_runs_are_stopped_and_none_starts_while_it_is_not_known_what_was_under_way(tmp_path: Path) -> None:
+    site = Site(tmp_path, budget(4))
+    site.add("one", **private(rounds=1))
+    await site.start()
+    assert await site.send("one", 1, follow=0) == ""
+    site.kill()
+    file = tmp_path / "messages" / "pod-one.jsonl"
+    kept = file.rename(tmp_path / "kept")
+    file.touch()
+    site.add("two", **private(rounds=1))
+    await site.start()
+    assert (site.pod("one"), site.told("two")) == (None, "LedgerUnavailable")
+    kept.rename(file)
+    await site.look()
+    await site.look()
+    assert site.works("two")
+    assert len(site.entries("left")) == 1
+    site.kill()
+
+
 async def test_of_two_updates_at_the_same_time_only_one_gets_the_rest(tmp_path: Path) -> None:
     site = Site(tmp_path, budget(3))
     for name in ("one", "two"):
@@ -224,6 +259,21 @@ async def test_the_ledger_is_broken_if_an_epsilon_does_not_follow_from_it(tmp_pa
     with pytest.raises(BrokenLedgerError, match="says of the privacy budgets"):
         list(audited([{k: v for k, v in each.items() if k != "budgets"} for each in entries], Accounts()))
     assert sealed({"kind": "left"}, Head(), KEY)  # whoever has the key could sign it
+
+
+async def test_so_many_pods_that_are_not_allowed_are_in_the_ledger_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "MOST_NOT_ALLOWED", 2)
+    site = Site(tmp_path, budget(5))
+    for name in ("a", "b", "c"):
+        site.add(name)  # without noise
+    site.add("works", **private())
+    await site.start()
+    assert [site.told(name) for name in ("a", "b", "c", "works")] == ["PrivacyTooWeak", "PrivacyTooWeak", "TooManyPods", "Allowed"]
+    assert {each["pod"] for each in site.entries("asked", "decided")} == {"a-0", "b-0", "works-0"}
+    site.remove("a")
+    await site.look()
+    assert site.told("c") == "PrivacyTooWeak"
+    site.kill()
 
 
 RUNS = ("a", "b", "c")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import ssl
@@ -13,10 +14,14 @@ import pytest
 from gated_pods import policy, rule
 from panal.api import names
 from panal.kube import kinds
+from panal.site.accounts import Kind
 from panal.site.certificates import SERVER_NAME
 from panal.site.codes import Code
 from panal.site.in_force import request_of
+from panal.site.request import Asked
+from panal.site_controller.book import LedgerUnavailableError
 from panal.site_controller.checks import LARGEST, POD_UID
+from panal.site_controller.traffic import about_pod
 from site_checks import TOKEN, UID, World
 from supernode_requests import HEARTBEAT, OBJECT, PUSH, pushes, reply
 
@@ -109,6 +114,76 @@ async def test_a_pod_that_ends_while_the_process_is_away_has_its_replies_in_the_
         await world.traffic.end(UID, world.book.accounts.pods[UID])
     (left,), (ended,) = world.entries("left"), world.entries("ended")
     assert (left["notSent"], ended["replies"], ended["bytes"]) == (1, 1, left["bytes"])
+
+
+async def test_a_request_that_is_decided_while_its_pod_ends_does_not_pass(tmp_path: Path) -> None:
+    world = World(tmp_path, policy(rule()))
+    async with world.running():
+        asked = request_of(world.pod)
+        assert isinstance(asked, Asked)
+
+        async def push(path: str) -> Code | None:
+            return (await world.traffic.check(asked, path, reply("1", b"root"), world.gate.judge(asked))).code
+
+        ending = world.traffic.end(UID, world.book.accounts.pods[UID])
+        _, *found = await asyncio.gather(ending, push(PUSH), push("/upload"))
+        assert [*found, await push(PUSH)] == [Code.POD_NOT_RECOGNIZED] * 3
+        assert not world.book.accounts.pods
+    assert [each["kind"] for each in world.entries("left", "sent", "refused", "ended")] == ["ended"]
+    assert not list((tmp_path / "messages").glob("*"))
+
+
+async def test_what_is_kept_of_a_pod_that_has_ended_goes_and_of_one_that_is_not_known_stops_everything(tmp_path: Path) -> None:
+    world = World(tmp_path, policy(rule()))
+    async with world.running():
+        await world.ask(PUSH, reply("1", b"root", b"array"))
+        kept = (tmp_path / "messages" / f"{UID}.jsonl").read_text()
+        await world.book.write(Kind.ENDED, **{**about_pod(request_of(world.pod)), "podUid": "gone"})  # type: ignore[arg-type]
+    (tmp_path / "messages" / "gone.jsonl").write_text(kept)
+    (tmp_path / "messages" / "other.jsonl").write_text(kept)
+    async with world.running():
+        assert await world.ask(HEARTBEAT) == (503, Code.LEDGER_UNAVAILABLE.value)
+        assert "other.jsonl is of a Pod that the ledger does not know" in world.traffic.problem
+        (tmp_path / "messages" / "other.jsonl").unlink()
+        assert await world.ask(HEARTBEAT) == ALLOWED
+        assert not world.traffic.problem
+    assert [file.stem for file in (tmp_path / "messages").iterdir()] == [UID]
+
+
+async def test_what_is_under_way_counts_also_after_a_line_that_cannot_be_read(tmp_path: Path) -> None:
+    world = World(tmp_path, policy(rule(maxRounds=1)))
+    async with world.running():
+        await world.ask(PUSH, reply("1", b"root", b"array"))
+        await world.ask(OBJECT, pushes(b"array"))
+    with (tmp_path / "messages" / f"{UID}.jsonl").open("ab") as file:
+        file.write(b"\0" * 100 + b"\n" + b"\xff\n" + b"\0" * 100)
+    async with world.running():
+        assert await world.ask(PUSH, reply("2", b"next")) == (503, Code.ROUNDS_EXHAUSTED.value)
+        assert await world.ask(OBJECT, pushes(b"root")) == ALLOWED
+    assert len(world.entries("left")) == 1
+
+
+@pytest.mark.parametrize("instead", ["folder", "zeros", "nothing"])
+async def test_nothing_passes_while_it_is_not_known_what_was_under_way(tmp_path: Path, instead: str) -> None:
+    world = World(tmp_path, policy(rule()))
+    file = tmp_path / "messages" / f"{UID}.jsonl"
+    async with world.running():
+        await world.ask(PUSH, reply("1", b"root", b"array"))
+    kept = file.rename(tmp_path / "kept")
+    if instead == "folder":
+        file.mkdir()
+    else:
+        file.write_bytes(b"\0" * 100 if instead == "zeros" else b"")
+    async with world.running():
+        for _ in range(2):
+            assert await world.ask(HEARTBEAT) == (503, Code.LEDGER_UNAVAILABLE.value)
+        assert file.name in world.traffic.problem
+        with pytest.raises(LedgerUnavailableError):
+            await world.traffic.end(UID, world.book.accounts.pods[UID])
+        if instead == "folder":
+            file.rmdir()
+        kept.rename(file)
+        assert await world.ask(OBJECT, pushes(b"array")) == ALLOWED
 
 
 async def test_so_many_bytes_leave_and_no_more(tmp_path: Path) -> None:
