@@ -129,7 +129,7 @@ class Book:
             self._lock_folder()
             self._read()
         except BrokenLedgerError as error:
-            self._problem(f"the ledger in {self._folder} is broken: {error}: move its files away, and keep them")
+            self._problem(f"the ledger in {self._folder} is broken: {error}: move its files away, messages/ as well, and keep them")
         except OSError as error:
             self._problem(f"the ledger in {self._folder} cannot be read: {error}")
         except LedgerUnavailableError:
