@@ -234,7 +234,7 @@ def test_an_update_that_cannot_be_masked_is_withheld(pods: Make, mode: str, code
 
 
 def test_a_site_masks_its_updates_whatever_the_aggregator_asks_for(pods: Make) -> None:
-    run = pods(rounds=1, min_clients=1)
+    run = pods(rounds=1, min_clients=2)
     with reporting(run, ConfigMap()):
         begin(run, settings(), 2)
         assert run.termination()[1]["reason"] == "QuorumLost"
