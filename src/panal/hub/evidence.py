@@ -96,6 +96,8 @@ def view(
     """Of a run that has ended, from its ConfigMaps as the cache has them, by what names them. `keys`: the hub's public keys, the present
     one first. `blocked`: somebody else has made the ConfigMap of the record, also if the cache does not have it."""
     about, seal, gateway, progress = (_data(maps[name]) for name in MAPS)
+    if labels_of(maps[names.sealed] or {"metadata": {}}).get(names.LABEL_COMPONENT) != COMPONENT:
+        seal = {}  # `trimmed` has left it as its author wrote it
     if maps[names.evidence] and not is_own(uid, about, keys):
         about, blocked = {}, True
     entry = _parsed(seal.get(KEY_ENTRY, ""))

@@ -384,6 +384,19 @@ async def test_what_the_hub_has_not_sealed_does_not_count_and_is_replaced(client
     assert await data(client, names.sealed("run1")) == good
 
 
+async def test_what_was_not_trimmed_is_not_read(client: Client) -> None:
+    """In the form of the cache, with a hash that the hub has signed for something else, and a label that keeps it as it is."""
+    hub = await opened(client)
+    await hub.take(run(1), keep(1))
+    signed_ = await entry(client, 1)
+    form = {name: closing(1)[name] for name in ("kind", "uid", "record", "receipts")} | {"missing": {}}
+    text = json.dumps({**form, "hash": signed_["hash"], "signature": signed_["signature"]})
+    for label in ("other", "receipts", None, "evidence"):
+        patch = {"metadata": {"labels": {names.LABEL_COMPONENT: label}}, "data": {KEY_CLOSING: text}}
+        await client.merge_patch(kinds.CONFIG_MAP, NS, names.sealed("run1"), patch)
+        assert (await viewed(client, hub, "run1")).closing is None
+
+
 async def test_an_entry_gets_beside_its_run_though_somebody_has_made_the_config_map(client: Client) -> None:
     """The controller ends before it has copied the entry of the first run, and the next one begins with another run."""
     ends = await opened(client)
