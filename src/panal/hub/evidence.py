@@ -91,26 +91,28 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def view(
-    keys: Sequence[str], uid: str, maps: Mapping[Callable[[str], str], Object | None], receipts: Iterable[Object], *, blocked: bool = False
+    keys: Sequence[str], uid: str, maps: Mapping[Callable[[str], str], Object | None], receipts: Iterable[Object], *, blocked: str = ""
 ) -> Evidence:
     """Of a run that has ended, from its ConfigMaps as the cache has them, by what names them. `keys`: the hub's public keys, the present
-    one first. `blocked`: somebody else has made the ConfigMap of the record, also if the cache does not have it."""
+    one first. `blocked`: the ConfigMap that somebody else has made, also if the cache does not have it."""
     about, seal, gateway, progress = (_data(maps[name]) for name in MAPS)
     if labels_of(maps[names.sealed] or {"metadata": {}}).get(names.LABEL_COMPONENT) != COMPONENT:
         seal = {}  # `trimmed` has left it as its author wrote it
-    if maps[names.evidence] and not is_own(uid, about, keys):
-        about, blocked = {}, True
+    record = maps[names.evidence]
+    if record and not is_own(uid, about, keys):
+        about, blocked = {}, record["metadata"]["name"]
     entry = _parsed(seal.get(KEY_ENTRY, ""))
     hash_ = about.get(KEY_DIGEST, "")
     closing = _parsed(seal.get(KEY_CLOSING, ""))
+    entered = entry.get("record") == hash_ and is_own_entry(entry, uid, keys)
     closed = is_own_closing(closing, uid, hash_, keys)
     return Evidence(
         key=keys[0],
         record=hash_,
-        blocked=blocked and not hash_,
+        blocked="" if entered else blocked,
         recorded=_time(about.get(KEY_RECORDED, "")),
         asked=tuple(ClusterName(each) for each in _list(about.get(KEY_ASKED, ""))),
-        entry=entry if entry.get("record") == hash_ and is_own_entry(entry, uid, keys) else None,
+        entry=entry if entered else None,
         receipts={} if closed else dict(_stored(receipts, uid, hash_, keys)),
         closing=closing if closed else None,
         admitted=tuple(ClusterName(each) for each in _list(gateway.get(names.KEY_PARTICIPANTS, ""))),

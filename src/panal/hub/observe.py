@@ -260,7 +260,7 @@ class Observer:
         found = {name: self._one(kinds.CONFIG_MAP, run, name(run.name)) for name in evidence.MAPS}
         of_run = (obj for _, obj in self._of_run(run, kinds.CONFIG_MAP))
         receipts = [obj for obj in of_run if labels_of(obj).get(names.LABEL_COMPONENT) == RECEIPTS]
-        view = evidence.view(self._records.keys, run.uid, found, receipts, blocked=run.uid in self._records.blocked)
+        view = evidence.view(self._records.keys, run.uid, found, receipts, blocked=self._records.blocked.get(run.uid, ""))
         working = any(views.of_aggregator(pod) for _, pod in self._of_run(run, kinds.POD))
         return replace(view, software=self._software, working=working, progress=self._parsed(run, found[names.progress]))
 

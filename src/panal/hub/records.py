@@ -79,13 +79,13 @@ class Identity(NamedTuple):
 
 class Records:
     """`key`: the public key, PEM; empty until it is there. `keys`: it, and those that the hub had before. `problem`: why it is not there.
-    `blocked`: the uids of runs whose record cannot be stored, since somebody else has made the ConfigMap of its name."""
+    `blocked`: by the uid of a run the ConfigMap that somebody else has made, so that its record cannot be stored or sealed."""
 
     def __init__(self, client: Client, namespace: str) -> None:
         self.key = ""
         self.keys: tuple[str, ...] = ()
         self.problem = ""
-        self.blocked: set[str] = set()
+        self.blocked: dict[str, str] = {}
         self._client = client
         self._namespace = namespace
         self._private: Ed25519PrivateKey | None = None
@@ -177,6 +177,10 @@ class Records:
     async def _enter(self, run: Owner, record: str, recorded: str) -> None:
         """Once for each record, also if the cache does not have the entry yet."""
         async with self._writing:
+            if await self._is_taken(run, names.sealed(run.name)):  # an entry would get beside no run
+                self._block(run, names.sealed(run.name))
+                return
+            self.blocked.pop(run.uid, None)
             if (await self._beside(run)).get("record") == record:
                 return
             found = await self._ledger()
@@ -195,6 +199,14 @@ class Records:
         found = await self._of_run(run, names.sealed(run.name))
         entry = _object((found.get("data") or {}).get(KEY_ENTRY, "")) if found else {}
         return entry if is_own_entry(entry, run.uid, self.keys) else {}
+
+    async def _is_taken(self, run: Owner, name: str) -> bool:
+        """Whether another run, or somebody else, has a ConfigMap of that name."""
+        try:
+            found = await self._client.get(kinds.CONFIG_MAP, run.namespace, name)
+        except NotFound:
+            return False
+        return run.uid not in owner_uids(found)
 
     async def _of_run(self, run: Owner, name: str) -> Object | None:
         try:
@@ -244,11 +256,14 @@ class Records:
         except Conflict:
             made, found = False, None
         if found and is_own(run.uid, found.get("data") or {}, self.keys):
-            self.blocked.discard(run.uid)
+            self.blocked.pop(run.uid, None)
         else:
-            self.blocked.add(run.uid)
-            log.warning("run %s/%s: the ConfigMap %s is not the hub's", run.namespace, run.name, names.evidence(run.name))
+            self._block(run, names.evidence(run.name))
         return made
+
+    def _block(self, run: Owner, name: str) -> None:
+        self.blocked[run.uid] = name
+        log.warning("run %s/%s: the ConfigMap %s is not the hub's", run.namespace, run.name, name)
 
     async def _receive(self, run: Owner, receipts: Mapping[Any, Signed], asked: Sequence[str]) -> None:
         shards: dict[int, dict[str, str]] = {}

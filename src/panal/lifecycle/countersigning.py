@@ -57,9 +57,10 @@ def follow(world: World, plan: Plan, now: datetime) -> Plan:
             return replace(plan, look_again=min(left, plan.look_again or left))
         content = record(world, evidence, now)
         plan = replace(plan, evidence=(Keep(content, tuple(asked(content))),))
-        return _blocked(world, plan, now) if evidence.blocked else plan
+        return _blocked(world, plan, evidence.blocked, now) if evidence.blocked else plan
     if evidence.entry is None:
-        return replace(plan, evidence=(Enter(evidence.record, evidence.recorded),))
+        plan = replace(plan, evidence=(Enter(evidence.record, evidence.recorded),))
+        return _blocked(world, plan, evidence.blocked, now) if evidence.blocked else plan
     if not evidence.asked:
         return _without(world, plan)
     if evidence.closing is not None:
@@ -170,9 +171,9 @@ def _told(world: World, plan: Plan, closing: Mapping[str, Any], now: datetime) -
     return _with_event(world, plan, telling, now)
 
 
-def _blocked(world: World, plan: Plan, now: datetime) -> Plan:
-    """While somebody else has made the ConfigMap of the record: what that says is neither sealed nor shown to sites."""
-    message = f"the ConfigMap {names.evidence(world.run.name)} is not from panal, so the run has no record"
+def _blocked(world: World, plan: Plan, name: str, now: datetime) -> Plan:
+    """While somebody else has made the ConfigMap of the record or of its entry: what that says is neither sealed nor shown to sites."""
+    message = f"the ConfigMap {name} is not from panal, so the run has no sealed record"
     telling = _Telling("False", Reason.RECORD_BLOCKED, with_remedy(Reason.RECORD_BLOCKED, message))
     look_again = BLOCKED if plan.look_again is None else min(BLOCKED, plan.look_again)
     return _with_event(world, replace(plan, look_again=look_again), telling, now)

@@ -213,7 +213,7 @@ REMEDY: dict[str, str] = {
     Reason.VALIDATION_FAILED: "The model is stored. Correct what the message names; `panal notebook` executes a notebook on it.",
     Reason.NOT_PUBLISHED: "The model is stored. Look at it before you publish it by hand.",
     Reason.NOT_COUNTERSIGNED: "The record and the other receipts stay. Ask the owners of the sites: their ledgers have what has left.",
-    Reason.RECORD_BLOCKED: "Find out who has made it, and delete it. The record is made then.",
+    Reason.RECORD_BLOCKED: "Find out who has made it, and delete it. The record is made and sealed then.",
     Reason.PUBLISH_FAILED: "The model is stored. Correct what the message names; a new run publishes its model.",
     Reason.CLEANUP_INCOMPLETE: "Once the cluster is available, its agent removes the rest within an hour. You can also remove it yourself.",
 }

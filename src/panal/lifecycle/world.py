@@ -203,9 +203,9 @@ class Evidence:
     """The run's record and what sites say about it. `key`: the public key of the hub, PEM. `software`: versions by name.
 
     `record`: the SHA-256 of the stored record, empty if there is none. `recorded`: its time. `asked`: the clusters that are to countersign
-    it. `blocked`: there is none because somebody else has made the ConfigMap of its name. `entry`: that of the hub's ledger. `receipts`:
-    those that are stored, while there is no `closing`. `closing`: what the hub has sealed about them, with `receipts` and `missing`; None
-    while receipts are awaited.
+    it. `blocked`: the ConfigMap that somebody else has made, so that there is no record or no entry. `entry`: that of the hub's ledger.
+    `receipts`: those that are stored, while there is no `closing`. `closing`: what the hub has sealed about them, with `receipts` and
+    `missing`; None while receipts are awaited.
 
     `working`: a Pod of the aggregator has not ended, so that its reporter may write more. `admitted`: the clusters that the gateway
     admitted last. `traffic`: what it counted of each cluster. `progress`: what the run's last
@@ -216,7 +216,7 @@ class Evidence:
     record: str = ""
     recorded: datetime | None = None
     asked: tuple[ClusterName, ...] = ()
-    blocked: bool = False
+    blocked: str = ""
     entry: Mapping[str, Any] | None = None
     receipts: Mapping[ClusterName, StoredReceipt] = field(default_factory=dict)
     closing: Mapping[str, Any] | None = None

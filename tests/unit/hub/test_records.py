@@ -169,12 +169,12 @@ async def test_a_run_of_the_same_name_waits_until_the_former_ones_record_is_gone
     await hub.take(run(1), keep(1))
     again = Identity(NS, "run1", "uid-again")
     await hub.take(again, keep(1))
-    assert hub.blocked == {"uid-again"}
+    assert hub.blocked == {"uid-again": "run1-evidence"}
     for name in (names.evidence("run1"), names.sealed("run1")):  # as Kubernetes deletes what a deleted run owns
         await client.delete(kinds.CONFIG_MAP, NS, name)
     await hub.take(again, keep(1))
     assert (await entry(client, 1))["number"] == 2
-    assert hub.blocked == set()
+    assert hub.blocked == {}
 
 
 def of_somebody_else(number: int, *, owner: str = "", label: bool = True) -> Object:
@@ -193,7 +193,7 @@ async def viewed(client: Client, hub: Records, name: str, uid: str = "") -> Evid
     maps = {each["metadata"]["name"]: evidence.trimmed(each) for each in (await client.list(kinds.CONFIG_MAP)).items}
     found = {each: maps.get(each(name)) for each in evidence.MAPS}
     receipts = [each for called, each in maps.items() if called.startswith(names.receipts(name, 0)[:-1])]
-    return evidence.view(hub.keys, uid, found, receipts, blocked=uid in hub.blocked)
+    return evidence.view(hub.keys, uid, found, receipts, blocked=hub.blocked.get(uid, ""))
 
 
 @pytest.mark.parametrize(("owner", "label"), [("", True), ("", False), ("another", True)])
@@ -201,15 +201,15 @@ async def test_a_record_that_the_hub_has_not_made_is_not_sealed(client: Client, 
     hub = await opened(client)
     await client.create(of_somebody_else(1, owner=owner, label=label))
     await hub.take(run(1), keep(1))
-    assert hub.blocked == {"uid-1"}
+    assert hub.blocked == {"uid-1": "run1-evidence"}
     found = await viewed(client, hub, "run1")
-    assert (found.blocked, found.record, found.asked, found.recorded) == (True, "", (), None)
+    assert (found.blocked, found.record, found.asked, found.recorded) == ("run1-evidence", "", (), None)
     assert LAST not in await data(client, names.EVIDENCE, SYSTEM)
     await client.delete(kinds.CONFIG_MAP, NS, names.evidence("run1"))
     await hub.take(run(1), keep(1))
     found = await viewed(client, hub, "run1")
-    assert (found.blocked, found.record, found.asked, found.recorded) == (False, digest(keep(1).content), ("cluster1",), NOW)
-    assert hub.blocked == set()
+    assert (found.blocked, found.record, found.asked, found.recorded) == ("", digest(keep(1).content), ("cluster1",), NOW)
+    assert hub.blocked == {}
 
 
 @pytest.mark.parametrize("name", ["sha256", "recorded", "asked", "parts"])
@@ -231,7 +231,7 @@ async def test_what_was_signed_with_a_key_that_was_lost_stays_the_hubs(client: C
         assert hub.keys == (hub.key, first.key)
     assert hub.key != first.key
     found = await viewed(client, hub, "run1")
-    assert (found.blocked, found.record, found.key) == (False, digest(keep(1).content), hub.key)
+    assert (found.blocked, found.record, found.key) == ("", digest(keep(1).content), hub.key)
 
 
 def fleet(count: int) -> Keep:
@@ -382,6 +382,22 @@ async def test_what_the_hub_has_not_sealed_does_not_count_and_is_replaced(client
     assert (await viewed(client, hub, "run1")).entry is None
     await hub.take(run(1), Enter(digest(keep(1).content), NOW))
     assert await data(client, names.sealed("run1")) == good
+
+
+async def test_an_entry_without_a_place_does_not_get_into_the_ledger(client: Client) -> None:
+    hub = await opened(client)
+    theirs = of_somebody_else(1, owner="another")
+    theirs["metadata"]["name"] = names.sealed("run1")
+    await client.create(theirs)
+    for step in (keep(1), Enter(digest(keep(1).content), NOW)):
+        await hub.take(run(1), step)
+        found = await viewed(client, hub, "run1")
+        assert (found.blocked, found.record, found.entry) == ("run1-evidence-sealed", digest(keep(1).content), None)
+    assert LAST not in await data(client, names.EVIDENCE, SYSTEM)
+    await client.delete(kinds.CONFIG_MAP, NS, names.sealed("run1"))
+    await hub.take(run(1), Enter(digest(keep(1).content), NOW))
+    assert ((await entry(client, 1))["number"], hub.blocked) == (1, {})
+    assert (await viewed(client, hub, "run1")).blocked == ""
 
 
 async def test_what_was_not_trimmed_is_not_read(client: Client) -> None:

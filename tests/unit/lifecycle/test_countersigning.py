@@ -123,7 +123,7 @@ def test_a_run_of_which_nothing_is_known_has_a_record() -> None:
 def test_a_record_whose_name_is_taken_is_tried_again_and_nobody_is_asked() -> None:
     world = ended(1)
     assert world.evidence
-    blocked = replace(world, evidence=replace(world.evidence, blocked=True))
+    blocked = replace(world, evidence=replace(world.evidence, blocked="digits-evidence"))
     plan = decide(blocked, NOW)
     assert [type(step) for step in plan.evidence] == [Keep]
     assert (plan.apply, plan.look_again) == ((), BLOCKED)
@@ -135,6 +135,13 @@ def test_a_record_whose_name_is_taken_is_tried_again_and_nobody_is_asked() -> No
     assert plan.status
     again = decide(replace(blocked, run=replace(world.run, status=plan.status)), NOW)
     assert (again.status, again.events, len(again.evidence)) == (None, (), 1)
+    stored_ = entered(ended(1))
+    assert stored_.evidence
+    stored_ = replace(stored_, evidence=replace(stored_.evidence, entry=None, blocked="digits-evidence-sealed"))
+    plan = decide(stored_, NOW)
+    assert ([type(step) for step in plan.evidence], plan.apply, told(plan, stored_)) == ([Enter], (), ("False", "RecordBlocked"))
+    assert "the ConfigMap digits-evidence-sealed is not from panal" in plan.events[0].message
+    assert plan.status
     for numbers, then in (((), ("", "")), ((1,), ("Unknown", "Countersigning"))):
         made = entered(ended(*numbers))
         made = replace(made, run=replace(made.run, status=plan.status))
