@@ -5,7 +5,6 @@
 | the controller (kill -9)     | connecting, first round, last round    | Completed    |
 | a collaborator of three      | connecting, first round, last round    | Completed    |
 | the cable of one of three    | connecting, first round, last round    | Completed    |
-| one of four, masked updates  | second round                           | Completed    |
 | the aggregator's launcher    | connecting, first round, last round    | Completed    |
 | the aggregator's SuperLink   | connecting, first round, last round    | Completed    |
 
@@ -21,7 +20,6 @@ from collections.abc import Callable
 
 from engine import HUB, Engine
 from runs import Run, apply
-from secure_runs import secure_with_drop_outs
 from stories import story
 from waiting import eventually
 
@@ -91,11 +89,6 @@ def test_a_collaborator_is_killed_three_times(engine: Engine) -> None:
         moment(run)
         run.kill(site, "run.py flower supernode")
     complete(run)
-
-
-@story()
-def test_a_collaborator_is_killed_of_which_the_others_have_masks(engine: Engine) -> None:
-    secure_with_drop_outs(engine, NS, [*SITES, "cluster4"], killed=["cluster4"])
 
 
 @story()
