@@ -12,7 +12,7 @@ FLOWERS := 1.40 1.41 1.42
 FLOWER = $(call flower,$(lastword $(FLOWERS)))
 flower = .cache/flower-$1
 WORKERS ?= auto
-MORE_WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2 + 1)') # for tests that mostly wait
+MORE_WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2)') # for tests that mostly wait
 DEMO ?= .cache/demo
 PIP := pip --quiet --disable-pip-version-check --no-input
 CODE := src local tests benchmarks conftest.py $(wildcard examples)
@@ -174,7 +174,7 @@ test-real: $(VENV)/.ready $(FLOWER)/.ready $(if $(filter kubernetes,$(ENGINES)),
 ifdef ARGS
 	$(REAL) tests/real $(ARGS)
 else # the clusters of one part end before those of the next start: all of them at once are too much for a small machine
-	$(REAL) -n 3 --dist loadfile tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*' --ignore-glob='*/test_soak*'
+	$(REAL) -n 2 --dist loadfile tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*' --ignore-glob='*/test_soak*'
 	for engine in $(ENGINES); do $(REAL) tests/real/test_$${engine}_*.py -m "$(MARKS)"; done
 endif
 

@@ -76,7 +76,7 @@ def hub(hub_api) -> Iterator[Hub]:
     hub_api.kubectl("wait", f"crd/{crd()['metadata']['name']}", "--for=condition=Established", "--timeout=30s")
     hub_api.namespaces(NAMESPACE, COLLABORATOR_NAMESPACE)
     yield Hub(hub_api)
-    hub_api.kubectl("delete", "namespace", NAMESPACE, COLLABORATOR_NAMESPACE, "--wait=false")
+    hub_api.kubectl("delete", "namespace", NAMESPACE, COLLABORATOR_NAMESPACE, "--timeout=120s")
 
 
 def test_the_schema_accepts_them(hub: Hub) -> None:

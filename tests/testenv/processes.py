@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LAST = ("kube-apiserver", "etcd")  # stopped after everything that talks to them, in this order
+PORTS = range(10000, 30000)  # below those of outgoing connections, and of Kubernetes' NodePorts
 SPAWNED: list[subprocess.Popen[bytes]] = []  # kept: an object that goes while its process runs is a ResourceWarning
 
 
@@ -25,11 +28,13 @@ def assets() -> Path:
 
 
 def free_port() -> int:
-    """One of 127.0.0.1 that nobody listens at now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
+    """One of 127.0.0.1 that nobody listens at now, and that the kernel gives to no outgoing connection until it is used. Chosen at random,
+    because other tests choose at the same time."""
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no port from {PORTS.start} to {PORTS.stop} is free")
 
 
 def listening(host: str, port: int) -> bool:
