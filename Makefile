@@ -174,7 +174,8 @@ test-real: $(VENV)/.ready $(FLOWER)/.ready $(if $(filter kubernetes,$(ENGINES)),
 ifdef ARGS
 	$(REAL) tests/real $(ARGS)
 else # the clusters of one part end before those of the next start: all of them at once are too much for a small machine
-	$(REAL) -n 2 --dist loadfile tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*' --ignore-glob='*/test_soak*'
+	$(REAL) tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*' --ignore-glob='*/test_soak*' --ignore-glob='*/test_s3*'
+	$(REAL) -n 4 tests/real/test_s3*.py # they mostly wait
 	for engine in $(ENGINES); do $(REAL) tests/real/test_$${engine}_*.py -m "$(MARKS)"; done
 endif
 
