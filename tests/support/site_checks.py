@@ -18,8 +18,8 @@ from panal.evidence.ledger import checked
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.serving import load_pem
-from panal.site.accounts import Kind
 from panal.site.certificates import SERVER_NAME, Certificates, renewed
+from panal.site.entries import Kind
 from panal.site.in_force import request_of
 from panal.site.request import Asked
 from panal.site_controller.book import Book, files, lines

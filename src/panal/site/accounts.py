@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from math import isclose
 from typing import Any
 
@@ -17,28 +16,13 @@ from panal.pod.tools.codes import SECURE_STEPS
 from panal.site.budgets import Source, Spender, Terms, Usage, delta_of, figures, overlap, terms
 from panal.site.codes import Code
 from panal.site.decide import NOTHING, Left, Verdict
+from panal.site.entries import Kind
 from panal.site.known import KnownRuns
 from panal.site.policy import PrivacyBudget, SitePolicySpec
 
 EXHAUSTED = (Code.ROUNDS_EXHAUSTED, Code.BYTES_EXHAUSTED, Code.PRIVACY_BUDGET_SPENT)
 TRAIN = "train"
 SAME = 1e-5  # relative difference of two ε, which have six digits
-
-
-class Kind(StrEnum):
-    """Of an entry."""
-
-    STARTED = "started"  # the site controller: version
-    CUT = "cut"  # the last line was half-written when the controller ended: bytes
-    POLICY = "policy"  # the whole spec, and its generation; an empty spec: there is none
-    ASKED = "asked"
-    DECIDED = "decided"
-    LEFT = "left"  # one reply
-    SENT = "sent"  # what belongs to no reply
-    REFUSED = "refused"  # a request of a Pod
-    STOPPED = "stopped"
-    ENDED = "ended"  # a Pod
-    RECORD = "record"  # what the hub says the record of a run is
 
 
 @dataclass(slots=True)
@@ -145,9 +129,7 @@ class Accounts:
     def wanted(self, run: str) -> Left:
         """What has left of a run, or would have if the request had been allowed for which a limit was reached."""
         found = self.runs.get(run, NO_RUN)
-        rounds = rounds_of(found.replies.elements())
-        usage = self.usage(run=run).wanting(run, found.wanted)
-        return Left(max(found.bytes, found.refused.bytes), max(rounds, found.refused.rounds), usage)
+        return wanting(run, Left(found.bytes, rounds_of(found.replies.elements()), self.usage(run=run)), found)
 
     # --- privacy budgets --------------------------------------------------------------------------------------------
     def source(self, request: str) -> Source:
@@ -173,6 +155,12 @@ class Accounts:
         budgets = [each for each in self.budgets if noise and overlap(each.data, data)]
         found = [{"data": each.data, "delta": delta_of(each), "epsilon": figures(each, after).spent} for each in budgets]
         return {"budgets": found} if found else {}
+
+
+def wanting(run: str, left: Left, found: OfRun) -> Left:
+    """What has left, or would have if the request had been allowed for which a limit was reached."""
+    usage = left.usage.wanting(run, found.wanted)
+    return Left(max(left.bytes, found.refused.bytes), max(left.rounds, found.refused.rounds), usage)
 
 
 def audited(entries: Iterable[Entry], accounts: Accounts) -> Iterator[Entry]:

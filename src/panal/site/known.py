@@ -10,8 +10,8 @@ from panal.api.text import shown
 from panal.evidence.canonical import digest
 from panal.evidence.ledger import Entry, Head
 from panal.evidence.receipt import MOST_REQUESTS, RECEIPT
+from panal.site.entries import Kind
 
-RECORD, POLICY = "record", "policy"  # kinds of entries
 ASKED = ("image", "appHash", "data", "purpose")  # of a request, in the receipt
 LONGEST = 300  # characters of each of these
 NO_POLICY = digest({})
@@ -64,24 +64,24 @@ class KnownRuns:
     policy: dict[str, Any] = field(default_factory=lambda: {"generation": 0, "sha256": NO_POLICY})
 
     def add(self, entry: Entry) -> None:
-        if entry["kind"] == POLICY:
+        if entry["kind"] == Kind.POLICY:
             self.policy = {"generation": entry["generation"], "sha256": digest(entry["spec"])}
         elif entry.get("uid") and entry.get("run"):
             self._of_run(self.by_uid.setdefault(entry["uid"], Known(entry["run"], entry["uid"])), entry)
 
     def _of_run(self, known: Known, entry: Entry) -> None:
         match entry["kind"]:
-            case "asked":
+            case Kind.ASKED:
                 known.requests.setdefault(entry["request"], len(known.requests) + 1)
                 known.asked = {name: shown(str(entry[name]), LONGEST) for name in ASKED if name in entry}
-            case "decided":
+            case Kind.DECIDED:
                 said = {"verdict": entry["verdict"], "code": entry.get("code", ""), "rule": entry.get("rule", "")}
                 known.decision = {**said, "policy": self.policy}
-            case "left":
+            case Kind.LEFT:
                 known.replies += 1
                 known.bytes += entry.get("bytes", 0)
                 known.digests.update(f"{entry['digest']}\n".encode())
-            case "sent":
+            case Kind.SENT:
                 known.bytes += entry.get("bytes", 0)
-            case "record":
+            case Kind.RECORD:
                 known.records[entry["record"]] = Head(entry["number"], entry["hash"])

@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from panal.evidence.canonical import canonical
 from panal.evidence.ledger import BrokenLedgerError, Entry, Head, checked, sealed
 from panal.evidence.sealed import public_pem, signed
-from panal.site.accounts import Accounts, Kind
+from panal.site.accounts import Accounts
+from panal.site.entries import Kind
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from panal.kube.kinds import Kind
 from panal.kube.loop import Loop
 from panal.kube.objects import Key, Object, condition, key_of, uid_of, version_of
 from panal.kube.times import to_time
-from panal.site.accounts import Kind as EntryKind
 from panal.site.accounts import decided
 from panal.site.codes import Code
 from panal.site.decide import Decision, Left, Verdict, next_change
+from panal.site.entries import Kind as EntryKind
 from panal.site.in_force import InForce, Judgement, gated, in_force, judged, judgement, request_of
 from panal.site.in_force import condition as told
 from panal.site.request import Asked, NotRecognizedError

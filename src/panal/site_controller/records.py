@@ -19,7 +19,7 @@ from panal.kube.client import Client
 from panal.kube.kinds import Kind
 from panal.kube.loop import Loop
 from panal.kube.objects import Key, Object, key_of, uid_of
-from panal.site.accounts import Kind as EntryKind
+from panal.site.entries import Kind as EntryKind
 from panal.site.in_force import InForce
 from panal.site.policy import Disclosure
 from panal.site.record import Refusal, RunRecordSpec, refusal

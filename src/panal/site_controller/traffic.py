@@ -18,9 +18,10 @@ from typing import Any
 
 from panal.api.text import shown
 from panal.site import flower
-from panal.site.accounts import EXHAUSTED, Accounts, Kind, OfPod, is_update, kind_of, rounds_of
+from panal.site.accounts import EXHAUSTED, NO_RUN, Accounts, OfPod, is_update, kind_of, rounds_of, wanting
 from panal.site.codes import Code
 from panal.site.decide import COUNTED, Decision, Left
+from panal.site.entries import Kind
 from panal.site.flower import NotFlowerError, Reply, Sent
 from panal.site.request import Asked
 from panal.site.sending import LONGEST, LostError, NotAnnouncedError, Open, Sending, pushed, restored
@@ -110,11 +111,7 @@ class Traffic:
 
     def wanted(self, run: str) -> Left:
         """The same, or what it would be if the request had been allowed for which a limit was reached. Raises LedgerUnavailableError."""
-        left, found = self.left(run), self._book.accounts.runs.get(run)
-        if found is None:
-            return left
-        usage = left.usage.wanting(run, found.wanted)
-        return Left(max(left.bytes, found.refused.bytes), max(left.rounds, found.refused.rounds), usage)
+        return wanting(run, self.left(run), self._book.accounts.runs.get(run, NO_RUN))
 
     def unknown(self, uid: str) -> bool:
         """Whether the Pod has sent what is no message."""

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from panal.evidence.ledger import checked
 from panal.evidence.sealed import fingerprint
-from panal.site.accounts import Accounts, Kind
+from panal.site.accounts import Accounts
+from panal.site.entries import Kind
 from panal.site_controller.book import KEY, LEDGER, Book, LedgerUnavailableError, files, lines
 from panal.site_controller.ledger import moment
 

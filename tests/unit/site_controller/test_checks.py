@@ -14,9 +14,9 @@ import pytest
 from gated_pods import policy, rule
 from panal.api import names
 from panal.kube import kinds
-from panal.site.accounts import Kind
 from panal.site.certificates import SERVER_NAME
 from panal.site.codes import Code
+from panal.site.entries import Kind
 from panal.site.in_force import request_of
 from panal.site.request import Asked
 from panal.site_controller.book import LedgerUnavailableError
