@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from panal.api import names
-from panal.api.history import HistoryError, unpacked
+from panal.api.history import FILE, HistoryError, unpacked
 from panal.client import download
 from panal.client.access import Access
 from panal.client.problem import Code, Problem
@@ -30,7 +30,6 @@ from panal.kube.client import Client, Selector
 from panal.kube.errors import KubeError, NotFound
 from panal.kube.objects import Object, owner_uids
 
-HISTORY = "history.jsonl"
 LARGEST = 512 << 20  # bytes of a history
 DAMAGED = "Somebody has changed it. The sites' ledgers have the SHA-256 of the record: `panal site log` at each of them."
 
@@ -130,16 +129,16 @@ async def _rows(
     try:
         async with download.opened(access, client, run, say) as opened:
             content = b""
-            async for piece in opened(HISTORY):
+            async for piece in opened(FILE):
                 content += piece
                 if len(content) > LARGEST:
-                    return None, f"{HISTORY} is larger than {LARGEST >> 20} MiB"
+                    return None, f"{FILE} is larger than {LARGEST >> 20} MiB"
     except (Problem, KubeError) as error:
         return None, str(error)
     try:
         return _parsed(content), ""
     except ValueError:
-        return None, f"{HISTORY} in the storage is damaged: it is not JSON lines"
+        return None, f"{FILE} in the storage is damaged: it is not JSON lines"
 
 
 def _parsed(content: bytes) -> list[Any]:

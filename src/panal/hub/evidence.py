@@ -51,7 +51,7 @@ def trimmed(config_map: Object) -> Object:
 
 
 def _closing(text: str) -> dict[str, Any]:
-    stored = _parsed(text)
+    stored = parsed(text)
     content = stored.get("content")
     content = content if isinstance(content, dict) else {}
     receipts, missing = content.get("receipts"), content.get("missing")
@@ -64,7 +64,7 @@ def _closing(text: str) -> dict[str, Any]:
 
 def _receipt(text: str) -> str:
     """Of a stored receipt its hash, the fingerprint of its key, and the hub's signature; empty if it is none."""
-    said = _parsed(text)
+    said = parsed(text)
     try:
         found = json.loads(said["receipt"])
         signature = str(said.get(STORED_BY, ""))[:SIGNATURE]
@@ -82,7 +82,8 @@ def _stored(maps: Iterable[Object], uid: str, record: str, keys: Sequence[str]) 
             yield ClusterName(cluster), StoredReceipt(hash_, key)
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def parsed(text: str) -> dict[str, Any]:
+    """Empty for what is no JSON object."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -101,9 +102,9 @@ def view(
     record = maps[names.evidence]
     if record and not is_own(uid, about, keys):
         about, blocked = {}, record["metadata"]["name"]
-    entry = _parsed(seal.get(KEY_ENTRY, ""))
+    entry = parsed(seal.get(KEY_ENTRY, ""))
     hash_ = about.get(KEY_DIGEST, "")
-    closing = _parsed(seal.get(KEY_CLOSING, ""))
+    closing = parsed(seal.get(KEY_CLOSING, ""))
     entered = entry.get("record") == hash_ and is_own_entry(entry, uid, keys)
     closed = is_own_closing(closing, uid, hash_, keys)
     return Evidence(
@@ -111,11 +112,11 @@ def view(
         record=hash_,
         blocked="" if entered else blocked,
         recorded=_time(about.get(KEY_RECORDED, "")),
-        asked=tuple(ClusterName(each) for each in _list(about.get(KEY_ASKED, ""))),
+        asked=tuple(ClusterName(each) for each in texts(about.get(KEY_ASKED, ""))),
         entry=entry if entered else None,
         receipts={} if closed else dict(_stored(receipts, uid, hash_, keys)),
         closing=closing if closed else None,
-        admitted=tuple(ClusterName(each) for each in _list(gateway.get(names.KEY_PARTICIPANTS, ""))),
+        admitted=tuple(ClusterName(each) for each in texts(gateway.get(names.KEY_PARTICIPANTS, ""))),
         traffic=of_text(progress.get(names.KEY_TRAFFIC, "")),
     )
 
@@ -124,7 +125,8 @@ def _data(config_map: Object | None) -> dict[str, str]:
     return (config_map or {}).get("data") or {}
 
 
-def _list(text: str) -> list[str]:
+def texts(text: str) -> list[str]:
+    """Those in a JSON list; none for what is no list."""
     try:
         found = json.loads(text) if text else []
     except ValueError:

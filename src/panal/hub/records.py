@@ -46,6 +46,7 @@ from panal.evidence.maps import (
 from panal.evidence.receipt import RECORD, Signed
 from panal.evidence.sealed import public_pem, signed
 from panal.evidence.stored import about_closing, about_receipt, about_record, is_own, is_own_closing, is_own_entry
+from panal.hub.evidence import parsed, texts
 from panal.kube import kinds
 from panal.kube.backoff import Backoff
 from panal.kube.client import Client
@@ -117,6 +118,11 @@ class Records:
             case Close(content):
                 await self._close(run, content)
 
+    @property
+    def _signing(self) -> Ed25519PrivateKey:
+        assert self._private, "there are no steps before there is a key"
+        return self._private
+
     # --- the key ----------------------------------------------------------------------------------------------------------
     async def load(self, ready: Callable[[], object]) -> None:
         private = await self._key()
@@ -158,7 +164,7 @@ class Records:
         async with self._writing:
             data = (await self._ledger()).get("data") or {}
             known = data.get(PUBLIC_KEY, pem)
-            former = [*dict.fromkeys((*_keys(data.get(FORMER, "")), known))]
+            former = [*dict.fromkeys((*texts(data.get(FORMER, "")), known))]
             former = [each for each in former if each != pem]
             if known != pem or PUBLIC_KEY not in data:
                 new = {PUBLIC_KEY: pem, **({FORMER: json.dumps(former)} if former else {})}
@@ -177,14 +183,15 @@ class Records:
     async def _enter(self, run: Owner, record: str, recorded: str) -> None:
         """Once for each record, also if the cache does not have the entry yet."""
         async with self._writing:
-            if await self._is_taken(run, names.sealed(run.name)):  # an entry would get beside no run
+            beside = await self._get(run, names.sealed(run.name))
+            if beside and run.uid not in owner_uids(beside):  # an entry would get beside no run
                 self._block(run, names.sealed(run.name))
                 return
             self.blocked.pop(run.uid, None)
-            if (await self._beside(run)).get("record") == record:
+            if self._own_entry(run, beside).get("record") == record:
                 return
             found = await self._ledger()
-            last = _object((found.get("data") or {}).get(LAST, ""))
+            last = parsed((found.get("data") or {}).get(LAST, ""))
             if (last.get("uid"), last.get("record")) != (run.uid, record):
                 if last:
                     await self._copy(last, other=True)
@@ -194,32 +201,26 @@ class Records:
                 log.info("run %s/%s: its record is entry %d of the hub's ledger", run.namespace, run.name, last["number"])
             await self._copy(last, other=False)
 
-    async def _beside(self, run: Owner) -> Entry:
-        """The entry beside the run; empty if there is none that the hub has signed."""
-        found = await self._of_run(run, names.sealed(run.name))
-        entry = _object((found.get("data") or {}).get(KEY_ENTRY, "")) if found else {}
+    def _own_entry(self, run: Owner, beside: Object | None) -> Entry:
+        """The entry in the ConfigMap beside the run; empty if there is none that the hub has signed."""
+        entry = parsed((beside.get("data") or {}).get(KEY_ENTRY, "")) if beside else {}
         return entry if is_own_entry(entry, run.uid, self.keys) else {}
 
-    async def _is_taken(self, run: Owner, name: str) -> bool:
-        """Whether another run, or somebody else, has a ConfigMap of that name."""
+    async def _get(self, run: Owner, name: str) -> Object | None:
+        """The ConfigMap, whosever it is."""
         try:
-            found = await self._client.get(kinds.CONFIG_MAP, run.namespace, name)
-        except NotFound:
-            return False
-        return run.uid not in owner_uids(found)
-
-    async def _of_run(self, run: Owner, name: str) -> Object | None:
-        try:
-            found = await self._client.get(kinds.CONFIG_MAP, run.namespace, name)
+            return await self._client.get(kinds.CONFIG_MAP, run.namespace, name)
         except NotFound:
             return None
-        return found if run.uid in owner_uids(found) else None
+
+    async def _of_run(self, run: Owner, name: str) -> Object | None:
+        found = await self._get(run, name)
+        return found if found and run.uid in owner_uids(found) else None
 
     def _next(self, last: Entry, run: Owner, record: str, recorded: str) -> Entry:
-        assert self._private, "there are no steps before there is a key"
         content = {"kind": RECORD, "namespace": run.namespace, "name": run.name, "uid": run.uid, "record": record, "time": recorded}
         head = Head(last["number"], last["hash"]) if last else Head()
-        return sealed(content, head, self._private)[0]
+        return sealed(content, head, self._signing)[0]
 
     async def _copy(self, entry: Entry, *, other: bool) -> None:
         """Puts an entry beside its run. `other`: of another run, which may be gone."""
@@ -228,7 +229,9 @@ class Records:
         if other and not await self._of_run(owner, names.evidence(owner.name)):
             return  # its record went with it
         try:
-            if not await self._create(owner, names.sealed(owner.name), data) and not (other and await self._beside(owner)):
+            if not await self._create(owner, names.sealed(owner.name), data) and not (
+                other and self._own_entry(owner, await self._of_run(owner, names.sealed(owner.name)))
+            ):
                 await self._client.merge_patch(kinds.CONFIG_MAP, owner.namespace, names.sealed(owner.name), {"data": data})
         except (NotFound, Forbidden, Conflict):  # its namespace ends, or it was made again
             if not other:
@@ -248,8 +251,7 @@ class Records:
             for name, part in zip(called, parts, strict=True):
                 await self._create(run, name, {KEY_RECORD: part}, immutable=True)
             data = {**about, KEY_PARTS: json.dumps(called)}
-        assert self._private, "there are no steps before there is a key"
-        data[KEY_SIGNATURE] = signed(digest(about_record(run.uid, data)), self._private)
+        data[KEY_SIGNATURE] = signed(digest(about_record(run.uid, data)), self._signing)
         try:
             made = await self._create(run, names.evidence(run.name), data, immutable=True)
             found = {"data": data} if made else await self._of_run(run, names.evidence(run.name))
@@ -268,10 +270,9 @@ class Records:
     async def _receive(self, run: Owner, receipts: Mapping[Any, Signed], asked: Sequence[str]) -> None:
         shards: dict[int, dict[str, str]] = {}
         place = {cluster: number // SITES for number, cluster in enumerate(asked)}
-        assert self._private, "there are no steps before there is a key"
         for cluster, each in receipts.items():
             about = about_receipt(run.uid, each.content["record"], cluster, each.hash, each.fingerprint)
-            said = {"receipt": each.text, "signature": each.signature, "key": each.key, STORED_BY: signed(digest(about), self._private)}
+            said = {"receipt": each.text, "signature": each.signature, "key": each.key, STORED_BY: signed(digest(about), self._signing)}
             shards.setdefault(place[cluster], {})[cluster] = json.dumps(said)
         for number, data in shards.items():
             name = names.receipts(run.name, number)
@@ -280,12 +281,11 @@ class Records:
 
     async def _close(self, run: Owner, content: Object) -> None:
         """Once for each record, also if the cache does not have it yet."""
-        assert self._private, "there are no steps before there is a key"
         found = await self._client.get(kinds.CONFIG_MAP, run.namespace, names.sealed(run.name))
-        before = about_closing(_object((found.get("data") or {}).get(KEY_CLOSING, "")))
+        before = about_closing(parsed((found.get("data") or {}).get(KEY_CLOSING, "")))
         if is_own_closing(before, run.uid, content["record"], self.keys):
             return
-        text = json.dumps({"content": content, "signature": signed(digest(content), self._private)}, separators=(",", ":"))
+        text = json.dumps({"content": content, "signature": signed(digest(content), self._signing)}, separators=(",", ":"))
         patch = {"metadata": {"resourceVersion": version_of(found)}, "data": {KEY_CLOSING: text}}
         await self._client.merge_patch(kinds.CONFIG_MAP, run.namespace, names.sealed(run.name), patch)
 
@@ -300,20 +300,3 @@ class Records:
                 raise Conflict(409, "AlreadyExists", why) from None
             return False
         return True
-
-
-def _keys(text: str) -> list[str]:
-    try:
-        found = json.loads(text) if text else []
-    except ValueError:
-        found = []
-    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
-
-
-def _object(text: str) -> Entry:
-    """Empty if there is none."""
-    try:
-        found = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        found = {}
-    return found if isinstance(found, dict) else {}

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import CollaboratorStatus, Status
+from panal.evidence.file import certificates
 from panal.evidence.receipt import RECORD
 from panal.evidence.sealed import fingerprint, read_key
 from panal.lifecycle import policies
@@ -191,10 +191,6 @@ def _certificates(world: World) -> dict[str, Any]:
 
 def described(pem: str) -> dict[str, Any]:
     """The certificates of a PEM text, by the SHA-256 of each."""
-    try:
-        certificates = x509.load_pem_x509_certificates(pem.encode()) if pem else []
-    except ValueError:
-        return {}
     return {
         each.fingerprint(hashes.SHA256()).hex(): {
             "serial": f"{each.serial_number:x}",
@@ -202,5 +198,5 @@ def described(pem: str) -> dict[str, Any]:
             "notBefore": written(each.not_valid_before_utc),
             "notAfter": written(each.not_valid_after_utc),
         }
-        for each in certificates
+        for each in certificates(pem)
     }
