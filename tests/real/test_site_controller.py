@@ -431,10 +431,12 @@ def test_a_run_that_does_not_fit_into_the_privacy_budget_starts_when_another_has
     eventually(lambda: decision(site, "second-0")[0] == "True", "the second may run when the first has ended", 60)
 
 
-def test_a_wrong_privacy_budget_is_refused_by_the_api_server(site: Cluster) -> None:
+def test_wrong_numbers_of_privacy_are_refused_by_the_api_server(site: Cluster) -> None:
     for wrong, word in (({"delta": 0}, "delta: must be larger than 0"), ({"epsilon": 0}, "epsilon"), ({"data": ""}, "data")):
         document = json.dumps(policy(rule(), privacyBudgets=[BUDGET | wrong]))
         assert word in refused(site, "replace", document, user="")
+    for noise in (0, 0.0, -1):
+        assert "minimumNoiseMultiplier" in refused(site, "replace", json.dumps(policy(rule(minimumNoiseMultiplier=noise))), user="")
 
 
 def test_a_pod_that_was_never_allowed_is_deleted_and_the_owners_own_is_not(site: Cluster, controller: Running) -> None:

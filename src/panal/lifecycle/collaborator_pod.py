@@ -130,6 +130,7 @@ def _request(run: Run, site: Site) -> dict[str, Any]:
         "framework": framework_of(spec),
         "mode": spec.mode.value,
         "rounds": spec.server.rounds if spec.mode is Mode.TRAIN else None,
+        "minimumClusters": spec.server.min_available_clients,
         "purpose": spec.purpose,
         "requester": spec.requester,
     }

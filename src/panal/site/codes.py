@@ -21,6 +21,7 @@ class Code(StrEnum):
     PRIVACY_TOO_WEAK = "PrivacyTooWeak"
     PRIVACY_BUDGET_SPENT = "PrivacyBudgetSpent"
     SECURE_AGGREGATION_REQUIRED = "SecureAggregationRequired"
+    TOO_FEW_CLUSTERS = "MinimumClustersTooLow"
     TOO_FEW_EXAMPLES = "MinimumExamplesTooLow"
     ROUNDS_EXHAUSTED = "RoundsExhausted"
     BYTES_EXHAUSTED = "BytesExhausted"
@@ -52,6 +53,7 @@ SENTENCES = {
     Code.NAMESPACE_NOT_ALLOWED: "The site does not allow runs of this namespace.",
     Code.REQUESTER_NOT_ALLOWED: "The site does not allow runs of this requester.",
     Code.PURPOSE_NOT_ALLOWED: "The site does not allow this purpose.",
+    Code.TOO_FEW_CLUSTERS: "The site demands a greater minimum of clusters.",
     Code.TOO_FEW_EXAMPLES: "The site demands a greater minimum of examples.",
     Code.ROUNDS_EXHAUSTED: "The site gives this run no more replies.",
     Code.BYTES_EXHAUSTED: "The site gives this run no more bytes.",

@@ -103,10 +103,20 @@ def _conditions(rule: SiteRule, asked: Asked) -> Iterable[tuple[Code, str]]:
     masked = rule.secure_aggregation is Protection.OPTIONAL or (not unable and asked.aggregates_securely)
     bare = f"{unable}secureAggregation" if unable else "the run has no secureAggregation"
     yield Code.SECURE_AGGREGATION_REQUIRED, "" if masked else f"{bare}, which is Required"
+    yield Code.TOO_FEW_CLUSTERS, _too_few_clusters(rule, asked)
     least = rule.minimum_examples or 0
     enough = not least or (not unable and asked.minimum_examples >= least)
     few = f"{unable}minimumExamples" if unable else f"the run's minimumExamples is {asked.minimum_examples}"
     yield Code.TOO_FEW_EXAMPLES, "" if enough else f"{few}; {least} is needed"
+
+
+def _too_few_clusters(rule: SiteRule, asked: Asked) -> str:
+    least = rule.minimum_clusters or 0
+    if asked.minimum_clusters < least:
+        return f"the run's minAvailableClients is {asked.minimum_clusters}; {least} is needed"
+    if rule.secure_aggregation is Protection.REQUIRED and asked.threshold < least:
+        return f"the run's threshold is {asked.threshold or 'not set'}; {least} is needed"
+    return ""
 
 
 def _within(policy: SitePolicySpec, rule: SiteRule, asked: Asked, now: datetime, left: Left) -> Decision:

@@ -72,8 +72,17 @@ def zone(name: str) -> tzinfo:
         raise ValueError(f"{name!r} is not a time zone that is known here") from error
 
 
+# An API server compares a whole number with the whole part of a minimum: 0 would do for 0.001.
+NOISE = rule(
+    "!has(self.minimumNoiseMultiplier) || self.minimumNoiseMultiplier > 0.0",
+    "minimumNoiseMultiplier: must be at least 0.001; remove it to allow updates without noise",
+)
+
+
 class SiteRule(Model):
     """Empty lists of `data` and `images` allow nothing, and of `secrets` none; other empty lists allow everything."""
+
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [NOISE]})
 
     name: str = Field(min_length=1, max_length=63, description="A name of your choice. It is in the ledger.")
     data: tuple[Text, ...] = Field(
@@ -121,6 +130,14 @@ class SiteRule(Model):
     minimum_examples: int | None = Field(
         default=None, ge=1, le=2**53, description="The least number of examples about which a reply may say something."
     )
+    minimum_clusters: int | None = Field(
+        default=None,
+        ge=1,
+        le=2**53,
+        description="The least number of clusters whose updates are combined (spec.server.minAvailableClients of the run, of which the hub "
+        "tells the site). With secureAggregation Required also the least threshold (spec.privacy.secureAggregation.threshold), which the "
+        "site keeps itself.",
+    )
     minimum_noise_multiplier: float | None = Field(
         default=None,
         ge=0.001,
@@ -136,7 +153,6 @@ class SiteRule(Model):
     hours: Hours | None = Field(default=None, description="When runs may work here. A run that is there when they end, waits.")
 
 
-# An API server compares a whole number with the whole part of a minimum: 0 would do for 0.001.
 EPSILON = rule("self.epsilon > 0.0", "epsilon: must be at least 0.001; to allow nothing, take the data out of the rules")
 DELTA = rule(
     "!has(self.delta) || self.delta > 0.0", "delta: must be larger than 0; remove it for the default, or give one such as 0.000001"

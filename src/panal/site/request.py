@@ -26,6 +26,8 @@ ID_LENGTH = 32  # hexadecimal digits
 LONGEST_ANNOTATION = 4096  # bytes
 LARGEST = 32 << 10  # bytes of all that a Pod asks, as JSON: the ledger has it of each
 LENGTHS = {"namespace": 63, "name": 63, "uid": 63, "purpose": 200, "requester": 253, "framework": 63}  # of what the hub says
+CLUSTERS = "minimumClusters"
+MOST_CLUSTERS = 1 << 53  # more is no number of clusters
 REQUIRED = ("namespace", "name", "uid", "framework")
 LARGEST_SPEC = 128 << 10  # bytes of a collaborator's, as JSON
 KEPT = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")
@@ -36,8 +38,8 @@ NOT_ASKED = ("pod", "uid", "aggregator")  # differ between Pods of one run
 class Asked:
     """`run`: the uid of the run. `aggregator`: host and port that the gateway connects to. `program`: of a run without a framework.
     `data`: the location that is mounted, or the bucket; empty for none. `secrets`: those that the main container reads. `variables`: of the
-    run's author, with their values or where these come from, as JSON. `privacy`: how updates are
-    protected, as JSON; empty if they are not."""
+    run's author, with their values or where these come from, as JSON. `minimum_clusters`: of a round, as the hub says; 0 if it does not.
+    `privacy`: how updates are protected, as JSON; empty if they are not."""
 
     pod: str
     uid: str
@@ -54,6 +56,7 @@ class Asked:
     data: str
     secrets: tuple[str, ...]
     variables: tuple[tuple[str, str], ...]
+    minimum_clusters: int
     minimum_examples: int
     privacy: str
     aggregator: str
@@ -75,6 +78,12 @@ class Asked:
     @property
     def aggregates_securely(self) -> bool:
         return isinstance(self._privacy("secureAggregation"), dict)
+
+    @property
+    def threshold(self) -> int:
+        """The least number of sites whose sum is revealed; 0 if it depends on how many begin."""
+        found = self._privacy("secureAggregation")
+        return _count(found.get("threshold")) if isinstance(found, dict) else 0
 
     def _privacy(self, name: str) -> Any:
         try:
@@ -104,6 +113,7 @@ class Asked:
             "data": self.data,
             "secrets": list(self.secrets),
             "variables": dict(self.variables),
+            "minimumClusters": self.minimum_clusters,
             "minimumExamples": self.minimum_examples,
             "privacy": self.privacy,
             "aggregator": self.aggregator,
@@ -114,7 +124,7 @@ class Asked:
 def asked(pod: Object) -> Asked:
     """What a Pod asks. Raises NotRecognizedError."""
     metadata = pod["metadata"]
-    said = _said(metadata)
+    said, clusters = _said(metadata)
     parts = form.parts(pod)
     expect(said["framework"] == parts.framework, f"metadata.annotations[{names.ANNOTATION_REQUEST}].framework")
     found = Asked(
@@ -133,6 +143,7 @@ def asked(pod: Object) -> Asked:
         data=parts.data,
         secrets=parts.secrets,
         variables=parts.variables,
+        minimum_clusters=clusters,
         minimum_examples=parts.minimum_examples,
         privacy=parts.privacy,
         aggregator=parts.aggregator,
@@ -155,8 +166,8 @@ def trimmed(pod: Object) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"conditions": conditions}}
 
 
-def _said(metadata: Object) -> dict[str, str]:
-    """What the hub says, each a text of one line."""
+def _said(metadata: Object) -> tuple[dict[str, str], int]:
+    """What the hub says, each a text of one line; and the least number of clusters of a round, or 0."""
     where = f"metadata.annotations[{names.ANNOTATION_REQUEST}]"
     text = (metadata.get("annotations") or {}).get(names.ANNOTATION_REQUEST) or ""
     expect(0 < len(text.encode()) <= LONGEST_ANNOTATION, where)
@@ -169,4 +180,8 @@ def _said(metadata: Object) -> dict[str, str]:
     for name, value in said.items():
         expect(isinstance(value, str) and len(value) <= LENGTHS[name] and value.isprintable(), f"{where}.{name}")
         expect(value or name not in REQUIRED, f"{where}.{name}")
-    return said
+    return said, _count(found.get(CLUSTERS))
+
+
+def _count(value: Any) -> int:
+    return value if type(value) is int and 0 < value <= MOST_CLUSTERS else 0

@@ -98,7 +98,7 @@ def test_a_site_without_a_policy_gets_the_pod_that_it_always_got() -> None:
 
 def test_the_annotation_says_what_is_set() -> None:
     text = template(starting())["metadata"]["annotations"]["fl.panal/request"]
-    known = {"namespace": "ns", "name": "digits", "uid": UID, "framework": "flower", "mode": "Train", "rounds": 3}
+    known = {"namespace": "ns", "name": "digits", "uid": UID, "framework": "flower", "mode": "Train", "rounds": 3, "minimumClusters": 2}
     assert json.loads(text) == known
     assert text == json.dumps(known, sort_keys=True, separators=(",", ":"))
     asked = run(purpose="Prüfung der Röntgenbilder", requester="mara@example.org")

@@ -48,6 +48,7 @@ def test_nothing_is_allowed_by_default() -> None:
         ({"images": ["registry.example.com/app@sha256:" + "b" * 64]}, Code.IMAGE_NOT_ALLOWED),
         ({"images": ["registry.example.com/ap"]}, Code.IMAGE_NOT_ALLOWED),
         ({"appHashes": ["c" * 64]}, Code.APP_NOT_ALLOWED),
+        ({"minimumClusters": 3}, Code.TOO_FEW_CLUSTERS),
         ({"minimumExamples": 21}, Code.TOO_FEW_EXAMPLES),
         ({"minimumNoiseMultiplier": 1}, Code.PRIVACY_TOO_WEAK),
         ({"secureAggregation": "Required"}, Code.SECURE_AGGREGATION_REQUIRED),
@@ -69,6 +70,22 @@ def test_a_run_with_secure_aggregation_is_allowed_where_it_is_required(secure: d
     masked = asked(site_pods.pod(server={"minAvailableClients": 3}, privacy={"secureAggregation": secure}))
     assert decide(policy(RULE | {"secureAggregation": "Required"}), masked, NOW).code is None
     assert decide(policy(RULE | {"secureAggregation": "Required", "minimumNoiseMultiplier": 1}), masked, NOW).code is Code.PRIVACY_TOO_WEAK
+
+
+def test_enough_clusters_are_allowed_and_the_threshold_counts_where_the_site_keeps_it() -> None:
+    rule, server = RULE | {"minimumClusters": 5}, {"minAvailableClients": 5}
+    assert decide(policy(rule), asked(site_pods.pod(server=server)), NOW).code is None
+    rule |= {"secureAggregation": "Required"}
+    for threshold, code in ((5, None), (4, Code.TOO_FEW_CLUSTERS), (None, Code.TOO_FEW_CLUSTERS)):
+        secure = {"threshold": threshold} if threshold else {}
+        masked = asked(site_pods.pod(server=server, privacy={"secureAggregation": secure}))
+        assert decide(policy(rule), masked, NOW).code is code
+
+
+def test_a_hub_that_says_no_number_of_clusters_has_none() -> None:
+    for said in (0, -1, "5", 5.5, True, None, [5], 1 << 60):
+        assert asked(site_pods.pod(said={"minimumClusters": said})).minimum_clusters == 0
+    assert decide(policy(RULE | {"minimumClusters": 1}), asked(site_pods.pod(said={"minimumClusters": None})), NOW).code
 
 
 @pytest.mark.parametrize("framework", ["openfl", "flare", "other"])
