@@ -22,10 +22,11 @@ from gated_pods import NAMESPACE as NAMESPACE_OF_RUN
 from gated_pods import bare_pod, policy, rule, stateful_set
 from panal.addon.manifests import namespace
 from panal.api import names
-from panal.client.site import misfits
+from panal.client.site_ledger import misfits
 from panal.evidence.ledger import Head, sealed
 from panal.evidence.receipt import RECORD, read
 from panal.evidence.sealed import public_pem
+from panal.privacy.accountant import epsilon
 from panal.site.crd import crd, record_crd
 from panal.site.form import SECURITY
 from processes import free_port
@@ -414,8 +415,11 @@ def test_a_run_that_does_not_fit_into_the_privacy_budget_starts_when_another_has
     site.apply(stateful_set("second", spec=PRIVATE, uid="second"), stateful_set("open", uid="third"))
     eventually(lambda: decision(site, "second-0") == ("False", "PrivacyBudgetSpent"), "the second is refused", 60)
     eventually(lambda: decision(site, "open-0") == ("False", "PrivacyTooWeak"), "one without noise is refused", 60)
-    usage = controller.entries("--usage")[0]["usage"]
-    assert [each["terms"]["planned"] for each in usage["runs"].values() if each["terms"]] == [3]
+    (known,) = controller.entries("--here")
+    assert known["budgets"][0]["reserved"] == pytest.approx(epsilon(3, 2.0, 1e-5), rel=1e-5)
+    verdicts = {each["asked"]["uid"]: (each["verdict"], each["code"]) for each in known["pods"].values()}
+    assert verdicts == {"first": ("Allowed", ""), "second": ("Refused", "PrivacyBudgetSpent"), "third": ("Refused", "PrivacyTooWeak")}
+    assert known["policy"] == site.get("sitepolicy", "site")["metadata"]["generation"]
     assert controller.entries("--verify")[-1]["budgets"][0] | {"reserved": 0} == {
         "data": "None",
         "delta": 1e-5,

@@ -42,7 +42,7 @@ certs              authorities and certificates        dashboard          starts
 
 A site, for its owner:
 
-site               what is there, what has left, answers
+site               what is there, answers     site_ledger        what has left
 
 reference          the list of commands in docs/reference/cli.md
 """

@@ -1,10 +1,9 @@
-"""`panal site`: what runs at this site and what has left it, and the owner's decisions."""
+"""`panal site`: what runs at this site, and the owner's decisions. What has been decided is the site controller's word, from its ledger."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from panal.api.figures import amount
@@ -15,24 +14,14 @@ from panal.client.access import Access
 from panal.client.problem import Code, Problem
 from panal.client.site import Here, Site
 from panal.kube.times import to_time
-from panal.site.budgets import Figures
+from panal.site.codes import WAITS
 from panal.site.codes import Code as Why
-from panal.site.request import Asked
+from panal.site.decide import Verdict
+from panal.site.policy import SiteRule
 
 SHORT = 12  # digits of a request that are shown, and needed to name it
-KINDS = {  # of the ledger's entries, as people read them
-    "asked": "asks",
-    "decided": "decided",
-    "left": "left the site",
-    "sent": "left the site",
-    "refused": "not let out",
-    "stopped": "stopped",
-    "ended": "ended",
-    "record": "record of the run",
-    "policy": "policy",
-    "started": "site controller started",
-    "cut": "ledger",
-}
+WAITING: dict[str, str] = {Why.APPROVAL_REQUIRED: "Waits for you", Why.SUSPENDED: "Suspended"}
+ANYWAY = "`panal site stop` and `panal site resume` work all the same."
 
 
 def status(access: Access, as_json: bool) -> Code:
@@ -50,27 +39,38 @@ def status(access: Access, as_json: bool) -> Code:
 
 def _content(found: Site) -> dict[str, Any]:
     spec = found.policy.model_dump(mode="json", by_alias=True, exclude_none=True) if found.policy else None
-    budgets = None if found.budgets is None else [each.record() for each in found.budgets]
-    pods = [_pod(each, found) for each in found.pods]
-    return {"ready": found.ready, "problem": found.problem, "policy": spec, "privacyBudgets": budgets, "pods": pods}
+    pods = [_pod(each) for each in found.pods]
+    return {
+        "ready": found.ready,
+        "problem": found.problem,
+        "ledger": found.unread,
+        "policy": spec,
+        "privacyBudgets": found.budgets,
+        "pods": pods,
+    }
 
 
-def _pod(here: Here, found: Site) -> dict[str, Any]:
-    decision = here.decision(found.policy, found.ledger)
+def _pod(here: Here) -> dict[str, Any]:
     return {
         "pod": here.pod,
         "since": to_time(here.since),
-        "running": here.running,
+        "state": state(here),
         "told": here.told,
-        "code": str(decision.code or "") if decision else str(Why.POD_NOT_RECOGNIZED),
-        "why": decision.text if decision else here.problem,
-        **({"asked": here.asked.record()} if here.asked else {}),
+        "verdict": here.verdict,
+        "code": here.code,
+        "why": here.text,
+        "rule": here.rule,
+        "rounds": here.rounds,
+        "bytes": here.bytes,
+        **({"asked": dict(here.asked)} if here.asked else {}),
     }
 
 
 def _print(found: Site) -> None:
     if not found.ready:
         output.warn("the site controller is not ready: no run can start here, and those that run cannot send anything")
+    if found.unread:
+        output.warn(f"what the site controller has decided, and what has left, is not known: {found.unread}")
     if found.problem:
         output.warn(found.problem)
     elif found.policy:
@@ -81,186 +81,85 @@ def _print(found: Site) -> None:
         output.line("no run is here")
         return
     output.line("")
-    rows = [_row(here, found) for here in found.pods]
-    output.columns(("REQUEST", "RUN", "STATE", "AGE", "DATA", "IMAGE", "WHY"), rows)
-    if any(row[2] == "Waits for you" for row in rows):
+    rules_by_name = {rule.name: rule for rule in found.policy.rules} if found.policy else {}
+    rows = [_row(here, rules_by_name.get(here.rule)) for here in found.pods]
+    output.columns(("REQUEST", "RUN", "STATE", "AGE", "DATA", "IMAGE", "ROUNDS", "LEFT", "WHY"), rows)
+    if any(row[2] == WAITING[Why.APPROVAL_REQUIRED] for row in rows):
         output.line("")
         output.line("Decide with `panal site approve REQUEST` or `panal site refuse REQUEST`.")
 
 
 def _print_budgets(found: Site) -> None:
-    if not found.policy or not found.policy.privacy_budgets:
-        return
-    if found.budgets is None:
-        output.warn("the ledger cannot be read now: what is spent of the privacy budgets is not known")
+    if not found.policy or not found.policy.privacy_budgets or found.budgets is None:
         return
     output.line("")
     output.columns(("PRIVACY BUDGET", "SPENT ε", "RESERVED", "LIMIT", "δ", "UPDATES"), [_budget(each) for each in found.budgets])
     for each in found.budgets:
-        if each.unprotected:
-            where = f"updates about {each.budget.data} without noise: {each.unprotected}"
+        if each["unprotected"]:
+            where = f"updates about {each['data']} without noise: {each['unprotected']}"
             output.warn(f"{where} have left the site; no ε tells what they say, and nothing is spent for them")
 
 
-def _budget(figures: Figures) -> tuple[str, ...]:
-    found = figures.record()
+def _budget(found: Mapping[str, Any]) -> tuple[str, ...]:
     return str(found["data"]), *(f"{found[name]:g}" for name in ("spent", "reserved", "limit", "delta")), str(found["updates"])
 
 
-def _row(here: Here, found: Site) -> tuple[str, ...]:
-    decision = here.decision(found.policy, found.ledger)
-    age = output.age(to_time(here.since))
-    if here.asked is None or decision is None:
-        return "-", here.pod, "Refused", age, "", "", here.problem
-    state = "Running" if here.running else _state(decision.code)
+def _row(here: Here, rule: SiteRule | None) -> tuple[str, ...]:
+    """`rule`: the one by which was decided. The request of a Pod that is not recognized is none."""
     asked = here.asked
-    why = "" if here.running else decision.text
-    return asked.id[:SHORT], f"{asked.namespace}/{asked.name}", state, age, asked.data or "none", asked.image, why
+    data = str(asked.get("data") or "none") if asked else ""
+    rounds = f"{here.rounds}/{rule.max_rounds}" if rule and rule.max_rounds else str(here.rounds)
+    left = f"{amount(here.bytes)} of {rule.max_bytes}" if rule and rule.max_bytes else amount(here.bytes)
+    about = (here.request[:SHORT] or "-", str(asked.get("run") or here.pod), state(here), output.age(to_time(here.since)))
+    return *about, data, str(asked.get("image") or ""), rounds if asked else "", left if asked else "", here.text or here.told
 
 
-def _state(code: Why | None) -> str:
-    if code is None:
+def state(here: Here) -> str:
+    """In a word or three. Without a decision in the ledger that of the Pod counts."""
+    if not here.gated:
+        return "Running" if here.works else "Starting"
+    code = here.code or here.told
+    if here.verdict == Verdict.ALLOWED:
         return "Starting"
-    return {Why.APPROVAL_REQUIRED: "Waits for you", Why.SUSPENDED: "Suspended", Why.OUTSIDE_HOURS: "Waits"}.get(code, "Refused")
-
-
-def log(access: Access, since: str | None, run: str | None, as_json: bool) -> Code:
-    options = [*(("--since", since) if since else ()), *(("--run", run) if run else ())]
-
-    async def work() -> Code:
-        async with access.open() as client:
-            await _print_entries(site.ledger(client, *options), as_json)
-        return Code.OK
-
-    return done(work(), access)
-
-
-async def _print_entries(entries: AsyncIterator[dict[str, Any]], as_json: bool) -> None:
-    found = [entry async for entry in entries]
-    if as_json:
-        output.as_json(found)
-        return
-    if not found:
-        output.note("the ledger has no such entry")
-        return
-    output.columns(("TIME", "RUN", "WHAT", "DETAILS"), [_entry(each) for each in found])
-    output.line("")
-    output.line(summary(found))
-
-
-def _entry(entry: dict[str, Any]) -> tuple[str, ...]:
-    kind = str(entry.get("kind"))
-    return str(entry.get("time", ""))[:19] + "Z", str(entry.get("run") or "-"), KINDS.get(kind, kind), details(entry)
-
-
-def details(entry: dict[str, Any]) -> str:
-    """What an entry says, in a line."""
-    match entry.get("kind"):
-        case "asked":
-            return _joined(entry, ("request", "data", "image", "purpose", "requester"))
-        case "decided":
-            return " ".join(filter(None, (str(entry.get("verdict")), str(entry.get("code") or ""), _joined(entry, ("text", "request")))))
-        case "left":
-            what = "an error" if entry.get("error") else f"{entry.get('type')}, round {entry.get('round') or entry.get('reply')}"
-            spent = "".join(f", ε {each['epsilon']:g} of {each['data']}" for each in entry.get("budgets") or ())
-            return f"{what}, {amount(entry.get('bytes') or 0)}, {str(entry.get('digest') or '')[:16]}{spent}"
-        case "sent":
-            return f"{entry.get('requests')} requests, {amount(entry.get('bytes') or 0)}"
-        case "record":
-            return f"SHA-256 {entry.get('record')}, made by the hub at {entry.get('recorded')}"
-        case "ended":
-            return f"{entry.get('replies')} replies, {entry.get('rounds') or 0} rounds, {amount(entry.get('bytes') or 0)}"
-        case "policy":
-            rules = ((entry.get("spec") or {}).get("rules")) or ()
-            stopped = "suspended, " if (entry.get("spec") or {}).get("suspend") else ""
-            return f"{stopped}generation {entry.get('generation')}, rules {', '.join(str(each.get('name')) for each in rules) or 'none'}"
-    return _joined(entry, ("code", "text", "why", "path"))
-
-
-def _joined(entry: dict[str, Any], fields: Iterable[str]) -> str:
-    return ", ".join(str(entry[name]) for name in fields if entry.get(name))
-
-
-def summary(entries: Iterable[dict[str, Any]]) -> str:
-    """How much has left the site, by run."""
-    bytes_: dict[str, int] = {}
-    for each in entries:
-        if each.get("kind") in ("left", "sent"):
-            bytes_[str(each.get("run"))] = bytes_.get(str(each.get("run")), 0) + int(each.get("bytes") or 0)
-    if not bytes_:
-        return "nothing has left the site"
-    return "left the site: " + ", ".join(f"{amount(number)} of {run}" for run, number in sorted(bytes_.items()))
-
-
-def verify(access: Access, as_json: bool) -> Code:
-    async def work() -> Code:
-        async with access.open() as client:
-            found = [entry async for entry in site.ledger(client, "--verify")]
-        if as_json:
-            output.as_json(found[-1])
-        else:
-            head = found[-1]
-            output.line(f"the ledger is whole: {head.get('number')} entries, head {head.get('hash')}")
-            output.line(f"SHA-256 of the key: {head.get('fingerprint')}")
-            for each in head.get("budgets") or ():
-                output.line(
-                    f"privacy budget of {each['data']}: ε {each['spent']:g} of {each['limit']:g} is spent, by {each['updates']} updates"
-                )
-        return Code.OK
-
-    return done(work(), access)
-
-
-def evidence(access: Access, file: Path, as_json: bool) -> Code:
-    """Compares the receipts of a file of evidence with the ledger that is here. Raises Problem if none is of this site."""
-    receipts = site.receipts(file)
-
-    async def work() -> Code:
-        async with access.open() as client:
-            *entries, head = [entry async for entry in site.ledger(client, "--verify")]
-        own = {cluster: each for cluster, each in receipts.items() if site.key_of(each) == head.get("fingerprint")}
-        if not own:
-            raise Problem(
-                Code.NOT_FOUND,
-                f"{file} has no receipt with the key of this site's ledger, {head.get('fingerprint')}",
-                "A site that has not countersigned the record has none; `panal evidence verify` shows the keys.",
-            )
-        found = {cluster: site.misfits(each, entries) for cluster, each in own.items()}
-        if as_json:
-            output.as_json({cluster: [each._asdict() for each in wrong] for cluster, wrong in found.items()})
-        for cluster, wrong in found.items() if not as_json else ():
-            output.line(f"the receipt of {cluster} {'is not' if wrong else 'is'} what the ledger says")
-            for each in wrong:
-                output.line(f"  {each.pointer}: {each.what}")
-        return Code.UNHEALTHY if any(found.values()) else Code.OK
-
-    return done(work(), access)
+    if not code:
+        return "Not decided"
+    return WAITING.get(code, "Waits" if code in WAITS else "Refused")
 
 
 def answer(access: Access, request: str, approve: bool) -> Code:
-    """Approves or refuses a request that is here."""
+    """Approves or refuses a request that is here, and says what the site controller makes of it."""
 
     async def work() -> Code:
         async with access.open() as client:
             found = await site.read(client)
-            known = [each.asked for each in found.pods if each.asked]
-            asked = one_of(known, request)
-            await site.change(client, lambda spec: decided(spec, asked.id, approve))
-        output.line(f"{asked.id[:SHORT]} {'approved' if approve else 'refused'}:")
-        for name, value in asked.record().items():
+            if found.unread:
+                raise Problem(Code.UNHEALTHY, f"the site controller does not say which requests are here: {found.unread}", ANYWAY)
+            asked = one_of(found.pods, request)
+            generation, _ = await site.change(client, lambda spec: decided(spec, asked["request"], approve))
+            pods = await site.until_decided(client, asked["request"], generation, lambda here: is_open(here, approve))
+        output.line(f"{asked['request'][:SHORT]} {'approved' if approve else 'refused'}:")
+        for name, value in asked.items():
             output.line(f"  {name}: {json.dumps(value) if isinstance(value, dict | list) else value}")
+        for here in pods:
+            output.line(f"{here.pod}: {state(here)}{f', {here.code}' if here.code else ''}: {here.text}")
         return Code.OK
 
     return done(work(), access)
 
 
-def one_of(known: Sequence[Asked], request: str) -> Asked:
-    """The only request whose id begins with `request`. Raises Problem."""
-    found = {each.id: each for each in known if len(request) >= SHORT and each.id.startswith(request)}
+def is_open(here: Here, approve: bool) -> bool:
+    """Whether the site controller's decision is still the one before the answer."""
+    return here.code == Why.APPROVAL_REQUIRED or (not approve and here.verdict == Verdict.ALLOWED)
+
+
+def one_of(pods: Sequence[Here], request: str) -> Mapping[str, Any]:
+    """What the only request asks whose id begins with `request`. Raises Problem."""
+    known = {each.request: each.asked for each in pods if each.request}
+    found = [asked for name, asked in known.items() if len(request) >= SHORT and name.startswith(request)]
     if len(found) != 1:
-        here = ", ".join(sorted({each.id[:SHORT] for each in known})) or "none"
+        here = ", ".join(sorted(name[:SHORT] for name in known)) or "none"
         raise Problem(Code.NOT_FOUND, f"no run here asks by the request {request}; there is {here}", "See `panal site`.")
-    return next(iter(found.values()))
+    return found[0]
 
 
 def decided(spec: dict[str, Any], request: str, approve: bool) -> dict[str, Any]:
@@ -291,7 +190,7 @@ def stop(access: Access) -> Code:
 def resume(access: Access) -> Code:
     async def work() -> Code:
         async with access.open() as client:
-            changed = await site.change(client, lambda _: {"suspend": False})
+            _, changed = await site.change(client, lambda _: {"suspend": False})
         output.line("runs that the policy allows go on" if changed else "the site was not suspended")
         return Code.OK
 

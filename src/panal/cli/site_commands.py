@@ -1,4 +1,4 @@
-"""The commands `panal site …`, for the owner of a site; `site` implements them."""
+"""The commands `panal site …`, for the owner of a site; `site` and `site_ledger` implement them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Annotated
 
 import typer
 
-from panal.cli import site
+from panal.cli import site, site_ledger
 from panal.cli.options import Context, Format, Home, Kubeconfig, Output
 from panal.client.choose import choose
 
 HELP = "For the owner of a site, with the site's own kubeconfig: see what runs here and what has left, decide, and stop everything."
+Since = Annotated[str | None, typer.Option(help="Only since then: 7d, 12h, or a time such as 2026-11-23T00:00:00Z.")]
+Head = Annotated[str | None, typer.Option(help="The hash of a head of earlier: fail if no entry has it.")]
 Request = Annotated[str, typer.Argument(metavar="REQUEST", help="The request, as `panal site` shows it.")]
 
 
 def add_to(app: typer.Typer) -> None:
     commands = typer.Typer(rich_markup_mode=None, help=HELP)
     commands.callback(invoke_without_command=True)(status)
-    for command in (log, verify, evidence, approve, refuse, stop, resume):
+    for command in (runs, log, verify, evidence, approve, refuse, stop, resume):
         commands.command()(command)
     app.add_typer(commands, name="site")
 
@@ -31,8 +33,15 @@ def status(
         raise typer.Exit(int(site.status(choose(kubeconfig, context, folder), output is Format.JSON)))
 
 
+def runs(
+    since: Since = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None, output: Output = Format.TEXT
+) -> None:
+    """Show each run that has asked: when, for what, what was decided, and how much has left the site (since then)."""
+    raise typer.Exit(int(site_ledger.runs(choose(kubeconfig, context, folder), since, output is Format.JSON)))
+
+
 def log(
-    since: Annotated[str | None, typer.Option(help="Only entries since then: 7d, 12h, or a time such as 2026-11-23T00:00:00Z.")] = None,
+    since: Since = None,
     run: Annotated[str | None, typer.Option(metavar="NAMESPACE/NAME", help="Only entries of this run.")] = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
@@ -40,12 +49,14 @@ def log(
     output: Output = Format.TEXT,
 ) -> None:
     """Show the ledger: what was asked and decided, and what has left the site."""
-    raise typer.Exit(int(site.log(choose(kubeconfig, context, folder), since, run, output is Format.JSON)))
+    raise typer.Exit(int(site_ledger.log(choose(kubeconfig, context, folder), since, run, output is Format.JSON)))
 
 
-def verify(kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None, output: Output = Format.TEXT) -> None:
+def verify(
+    head: Head = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None, output: Output = Format.TEXT
+) -> None:
     """Check every entry of the ledger, and print its head: keep that elsewhere, and nobody can shorten the ledger unnoticed."""
-    raise typer.Exit(int(site.verify(choose(kubeconfig, context, folder), output is Format.JSON)))
+    raise typer.Exit(int(site_ledger.verify(choose(kubeconfig, context, folder), head, output is Format.JSON)))
 
 
 def evidence(
@@ -56,7 +67,7 @@ def evidence(
     output: Output = Format.TEXT,
 ) -> None:
     """Compare this site's receipt in a file of evidence with the ledger, and name what does not fit."""
-    raise typer.Exit(int(site.evidence(choose(kubeconfig, context, folder), file, output is Format.JSON)))
+    raise typer.Exit(int(site_ledger.evidence(choose(kubeconfig, context, folder), file, output is Format.JSON)))
 
 
 def approve(request: Request, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:

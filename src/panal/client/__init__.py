@@ -11,5 +11,5 @@ spec_changes       what people change in a run         deleting           a run,
 download           files that it has stored            story              its changes, as lines  plotting          the geometry of curves
 controller_lease   since when its status is not written   evidence        what the hub has sealed about it
 
-site               a site as its owner sees it
+site               a site as its owner sees it                           site_ledger        its ledger
 """

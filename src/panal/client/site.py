@@ -1,4 +1,5 @@
-"""A site as its owner sees it: the SitePolicy, the Pods of runs that are here, and the ledger.
+"""A site as its owner sees it: the SitePolicy, the Pods of runs that are here, and, from the ledger, what the site controller has decided
+about them.
 
 The owner's own credentials for the site's cluster are used; the hub is not asked.
 """
@@ -6,105 +7,99 @@ The owner's own credentials for the site's cluster are used; the hub is not aske
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from panal.api import names
 from panal.client.problem import Code, Problem
-from panal.evidence.file import NoEvidenceError, parsed
-from panal.evidence.sealed import Finding, differences, fingerprint, marks, read_key
+from panal.client.site_ledger import INSTALL, entries
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.errors import Conflict, KubeError, NotFound
-from panal.kube.execution import ProgramFailed
-from panal.kube.objects import Object, condition
-from panal.kube.times import now_utc
-from panal.site.budgets import Figures, Usage, figures, usage_of
-from panal.site.decide import Decision, Left, decide
-from panal.site.in_force import gated, in_force, request_of
-from panal.site.known import KnownRuns
+from panal.kube.objects import Object, condition, uid_of
+from panal.site.in_force import gated, in_force
 from panal.site.policy import SitePolicySpec
-from panal.site.request import Asked, NotRecognizedError
 
-INSTALL = "Install the site controller with the credentials of the site's owner: kubectl apply --server-side -f deploy/site.yaml."
 WRITE = f"Write a SitePolicy {names.SITE_POLICY}: docs/how-to/site-policy.md."
 STOPPED_WITHIN = 30.0  # seconds until the Pods have ended
+DECIDED_WITHIN = 10.0  # seconds until the site controller has decided about an answer
 LOOK = 0.2
 ATTEMPTS = 5  # to change a policy that others change as well
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
-    """What it says about the runs that are here. `left`: bytes, rounds and updates of each that have left, or would have if they had not
-    been refused, by `Asked.key`."""
-
-    usage: Usage = field(default_factory=Usage)
-    left: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
-
-    def of(self, run: str) -> Left:
-        bytes_, rounds, updates = self.left.get(run, (0, 0, 0))
-        return Left(bytes_, rounds, self.usage.wanting(run, updates))
-
-
-@dataclass(frozen=True, slots=True)
 class Here:
-    """A Pod of a run at the site. `asked` is None if the Pod is not recognized. `told`: the reason that the site controller has written."""
+    """A Pod of a run at the site. `asked`: what the run asks; `verdict`, `code`, `rule` and `text`: what the site controller has decided;
+    `rounds` and `bytes`: of the run, that have left the site. All of these are from the ledger, and empty while it has nothing about the
+    Pod. `told`: the reason that the site controller has written into the Pod. `works`: whether its containers run."""
 
     pod: str
-    asked: Asked | None
-    problem: str
-    running: bool
-    told: str
     since: datetime
+    gated: bool
+    works: bool
+    told: str = ""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    verdict: str = ""
+    code: str = ""
+    rule: str = ""
+    text: str = ""
+    rounds: int = 0
+    bytes: int = 0
 
-    def decision(self, policy: SitePolicySpec | None, ledger: Ledger | None = None) -> Decision | None:
-        """What the policy says now; without the ledger, what has already left the site does not count. None for a Pod that is not
-        recognized."""
-        if self.asked is None:
-            return None
-        return decide(policy, self.asked, now_utc(), ledger.of(self.asked.key) if ledger else Left())
+    @property
+    def request(self) -> str:
+        return str(self.asked.get("request") or "")
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """`policy` is None if there is none, or none that can be read; then `problem` says why. `ready`: whether the site controller is.
-    `ledger` is None if it cannot be read."""
+    `unread`: why the ledger cannot be read.
+    `decided`: the generation of the policy that the site controller knows. `budgets`: what is spent of each, as
+    `panal.site.budgets.Figures.record` has it; None if it is not known."""
 
     policy: SitePolicySpec | None
     problem: str
-    ready: bool
-    pods: Sequence[Here]
-    ledger: Ledger | None = None
-
-    @property
-    def budgets(self) -> Sequence[Figures] | None:
-        """What is spent of each; None if it is not known."""
-        if self.ledger is None:
-            return None
-        return [figures(each, self.ledger.usage) for each in (self.policy.privacy_budgets if self.policy else ())]
+    ready: bool = True
+    pods: Sequence[Here] = ()
+    unread: str = ""
+    decided: int = 0
+    budgets: Sequence[Mapping[str, Any]] | None = None
 
 
 async def read(client: Client) -> Site:
     """Raises Problem if the site controller is not installed."""
     policy, problem = await _policy(client)
+    ledger, unread = await _here(client)
     pods = (await client.list(kinds.POD, Selector(namespace=names.COLLABORATOR_NAMESPACE))).items
-    here = [_here(pod) for pod in pods if _is_of_a_run(pod)]
-    ready = await _ready(client)
-    return Site(policy, problem, ready, sorted(here, key=lambda each: each.since), await _ledger(client) if ready else None)
+    here = sorted((_pod(pod, ledger.get("pods") or {}) for pod in pods if _is_of_a_run(pod)), key=lambda each: each.since)
+    return Site(policy, problem, await _ready(client), here, unread, ledger.get("policy", 0), ledger.get("budgets"))
 
 
-async def _ledger(client: Client) -> Ledger | None:
+async def _ready(client: Client) -> bool:
     try:
-        found = [entry async for entry in ledger(client, "--usage")][-1]
-    except (Problem, KubeError):  # whoever may not look into the site controller's Pod still sees the rest
-        return None
-    left = {key: (each["bytes"], each["rounds"], each["updates"]) for key, each in found["left"].items()}
-    return Ledger(usage_of(found["usage"]), left)
+        found = await client.get(kinds.DEPLOYMENT, names.SITE_CONTROLLER, names.SITE_CONTROLLER)
+    except NotFound:
+        return False
+    return bool((found.get("status") or {}).get("readyReplicas"))
+
+
+async def _here(client: Client) -> tuple[dict[str, Any], str]:
+    """What the ledger says, or why it cannot be read."""
+    try:
+        return [entry async for entry in entries(client, "--here")][-1], ""
+    except (Problem, KubeError) as error:  # whoever may not look into the site controller's Pod still sees the rest
+        return {}, str(error)
+
+
+def _pod(pod: Object, known: Mapping[str, Mapping[str, Any]]) -> Here:
+    since = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+    told = str(condition(pod, names.SITE_GATE).get("reason") or "")
+    works = (pod.get("status") or {}).get("phase") == "Running"
+    return Here(pod["metadata"]["name"], since, gated(pod), works, told, **known.get(uid_of(pod), {}))
 
 
 async def _policy(client: Client) -> tuple[SitePolicySpec | None, str]:
@@ -123,75 +118,9 @@ def _is_of_a_run(pod: Object) -> bool:
     return names.ANNOTATION_REQUEST in (pod["metadata"].get("annotations") or {}) or bool(gated(pod) or condition(pod, names.SITE_GATE))
 
 
-def _here(pod: Object) -> Here:
-    request = request_of(pod)
-    found, problem = (None, str(request)) if isinstance(request, NotRecognizedError) else (request, "")
-    since = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
-    told = str(condition(pod, names.SITE_GATE).get("reason") or "")
-    return Here(pod["metadata"]["name"], found, problem, not gated(pod), told, since)
-
-
-async def _ready(client: Client) -> bool:
-    try:
-        found = await client.get(kinds.DEPLOYMENT, names.SITE_CONTROLLER, names.SITE_CONTROLLER)
-    except NotFound:
-        return False
-    return bool((found.get("status") or {}).get("readyReplicas"))
-
-
-async def ledger(client: Client, *options: str) -> AsyncIterator[dict[str, Any]]:
-    """The entries that the site controller prints. Raises Problem if it does not run, or the ledger is broken."""
-    pods = (
-        await client.list(kinds.POD, Selector(namespace=names.SITE_CONTROLLER, labels=f"app.kubernetes.io/name={names.SITE_CONTROLLER}"))
-    ).items
-    running = next((each for each in pods if (each.get("status") or {}).get("phase") == "Running"), None)
-    if running is None:
-        look = f"kubectl -n {names.SITE_CONTROLLER} get pods"
-        raise Problem(Code.NOT_FOUND, "the site controller does not run, and the ledger is in its volume", f"Look at {look}. {INSTALL}")
-    command = ["python3", "-m", "panal.site_controller.ledger", *options]
-    rest = b""
-    try:
-        async for piece in client.execute(names.SITE_CONTROLLER, running["metadata"]["name"], "controller", command):
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                yield json.loads(line)
-    except ProgramFailed as error:
-        remedy = "Keep the file as it is, and find out who could write to the volume of the site controller."
-        raise Problem(Code.UNHEALTHY, f"the ledger: {error}", remedy) from error
-
-
-def receipts(file: Path) -> dict[str, Mapping[str, Any]]:
-    """Those of a file of evidence, by cluster. Raises Problem."""
-    try:
-        found = parsed(file.read_bytes()).get("receipts")
-    except (OSError, NoEvidenceError) as error:
-        raise Problem(Code.USAGE, f"{file} is no file of `panal evidence`: {error}", "Give the file as it was written.") from error
-    return {cluster: each for cluster, each in (found if isinstance(found, dict) else {}).items() if isinstance(each, dict)}
-
-
-def key_of(receipt: Mapping[str, Any]) -> str:
-    """The fingerprint of a receipt's key; empty if it has none."""
-    try:
-        return fingerprint(read_key(receipt.get("key")))
-    except ValueError:
-        return ""
-
-
-def misfits(receipt: Mapping[str, Any], entries: Iterable[dict[str, Any]]) -> list[Finding]:
-    """What of a receipt the ledger does not say. `entries`: all of the ledger."""
-    said = receipt.get("content")
-    said = said if isinstance(said, dict) else {}
-    record, runs = str(said.get("record")), KnownRuns()
-    for entry in entries:
-        runs.add(entry)
-        if entry.get("kind") == "record" and entry.get("record") == record and entry.get("uid") == said.get("uid"):
-            wanted = runs.by_uid[entry["uid"]].receipt(record, disclosed="run" in said)
-            return list(differences(said, marks(wanted), "/content"))
-    return [Finding("/content/record", "is not in the ledger, for this run")]
-
-
-async def change(client: Client, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> bool:
-    """Writes the fields of the spec that `edit` returns; False if there was nothing to change. Raises Problem if there is no policy."""
+async def change(client: Client, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> tuple[int, bool]:
+    """Writes the fields of the spec that `edit` returns. Returns the policy's generation then, and whether there was something to change.
+    Raises Problem if there is no policy."""
     for _ in range(ATTEMPTS):
         try:
             found = await client.get(kinds.SITE_POLICY, "", names.SITE_POLICY)
@@ -200,14 +129,30 @@ async def change(client: Client, edit: Callable[[dict[str, Any]], dict[str, Any]
         spec = found.get("spec") or {}
         fields = {name: value for name, value in edit(spec).items() if spec.get(name) != value}
         if not fields:
-            return False
+            return found["metadata"]["generation"], False
         metadata = {"resourceVersion": found["metadata"]["resourceVersion"]}
         try:
-            await client.merge_patch(kinds.SITE_POLICY, "", names.SITE_POLICY, {"metadata": metadata, "spec": fields})
+            changed = await client.merge_patch(kinds.SITE_POLICY, "", names.SITE_POLICY, {"metadata": metadata, "spec": fields})
         except Conflict:
             continue
-        return True
+        return changed["metadata"]["generation"], True
     raise Problem(Code.TIMEOUT, f"the SitePolicy {names.SITE_POLICY} is changed by others all the time", "Try again.")
+
+
+async def until_decided(client: Client, request: str, generation: int, unanswered: Callable[[Here], bool]) -> list[Here]:
+    """The Pods that ask by this request, when the site controller has decided about them by this generation of the policy. `unanswered`: as
+    its decision was before the answer. Raises Problem if it does not decide."""
+    end = time.monotonic() + DECIDED_WITHIN
+    while True:
+        found = await read(client)
+        pods = [each for each in found.pods if each.request == request]
+        if not found.unread and found.decided >= generation and not any(map(unanswered, pods)):
+            return pods
+        if time.monotonic() > end:
+            why = found.unread or f"it has not decided about the request {request} yet"
+            look = f"See `panal site`, and kubectl -n {names.SITE_CONTROLLER} logs deployment/{names.SITE_CONTROLLER}."
+            raise Problem(Code.TIMEOUT, f"the answer is in the SitePolicy, but nothing is known of the site controller: {why}", look)
+        await asyncio.sleep(LOOK)
 
 
 async def end_pods(client: Client) -> float:

@@ -126,11 +126,6 @@ class Accounts:
             run.replies[kind_of(entry["type"])] += 1
             pod.replies[entry["announcement"]] = kind_of(entry["type"])  # last: until then it counts as under way
 
-    def wanted(self, run: str) -> Left:
-        """What has left of a run, or would have if the request had been allowed for which a limit was reached."""
-        found = self.runs.get(run, NO_RUN)
-        return wanting(run, Left(found.bytes, rounds_of(found.replies.elements()), self.usage(run=run)), found)
-
     # --- privacy budgets --------------------------------------------------------------------------------------------
     def source(self, request: str) -> Source:
         found = self.terms.get(request, Terms())

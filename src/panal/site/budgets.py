@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from panal.api import names
@@ -72,20 +72,8 @@ class Usage:
         """Without what the run may still spend."""
         return replace(self, runs={key: each for key, each in self.runs.items() if key != run})
 
-    def record(self) -> dict[str, Any]:
-        """As JSON, for `usage_of`."""
-        return {"spent": [[*source, number] for source, number in self.spent.items()], "runs": {k: asdict(v) for k, v in self.runs.items()}}
-
 
 NO_USAGE = Usage()
-
-
-def usage_of(record: Mapping[str, Any]) -> Usage:
-    runs = {
-        key: Spender(each["updates"], each["wanted"], Terms(**each["terms"]) if each["terms"] else None)
-        for key, each in record["runs"].items()
-    }
-    return Usage({(data, noise): number for data, noise, number in record["spent"]}, runs)
 
 
 @dataclass(frozen=True, slots=True)

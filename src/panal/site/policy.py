@@ -118,14 +118,14 @@ class SiteRule(Model):
     max_rounds: int | None = Field(
         default=None,
         ge=1,
-        description="How many replies of one kind, such as those about training, may leave the site for a run: one for each round, and one "
-        "more for a round that is repeated. If not set: any number.",
+        description="How many replies of one kind, such as those about training, may leave the site for a run, from its beginning: one for "
+        "each round, and one more for a round that is repeated. If not set: any number.",
     )
     max_bytes: str | None = Field(
         default=None,
         max_length=64,
         pattern=SIZE,
-        description="How much of one run may leave the site, such as 2Gi. If not set: any amount.",
+        description="How much of one run may leave the site, from its beginning, such as 2Gi. If not set: any amount.",
     )
     minimum_examples: int | None = Field(
         default=None, ge=1, le=2**53, description="The least number of examples about which a reply may say something."

@@ -26,19 +26,20 @@ ID_LENGTH = 32  # hexadecimal digits
 LONGEST_ANNOTATION = 4096  # bytes
 LARGEST = 32 << 10  # bytes of all that a Pod asks, as JSON: the ledger has it of each
 LENGTHS = {"namespace": 63, "name": 63, "uid": 63, "purpose": 200, "requester": 253, "framework": 63}  # of what the hub says
-CLUSTERS = "minimumClusters"
-MOST_CLUSTERS = 1 << 53  # more is no number of clusters
+COUNTS = ("rounds", "minimumClusters")
+LARGEST_COUNT = 1 << 53
 REQUIRED = ("namespace", "name", "uid", "framework")
 LARGEST_SPEC = 128 << 10  # bytes of a collaborator's, as JSON
 KEPT = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")
-NOT_ASKED = ("pod", "uid", "aggregator")  # differ between Pods of one run
+NOT_ASKED = ("pod", "uid", "aggregator", "rounds")  # differ between Pods of one run
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`run`: the uid of the run. `aggregator`: host and port that the gateway connects to. `program`: of a run without a framework.
     `data`: the location that is mounted, or the bucket; empty for none. `secrets`: those that the main container reads. `variables`: of the
-    run's author, with their values or where these come from, as JSON. `minimum_clusters`: of a round, as the hub says; 0 if it does not.
+    run's author, with their values or where these come from, as JSON. `rounds` and `minimum_clusters`: how many the run
+    plans, and how many clusters a round needs, as the hub says; 0 if it does not.
     `privacy`: how updates are protected, as JSON; empty if they are not."""
 
     pod: str
@@ -56,6 +57,7 @@ class Asked:
     data: str
     secrets: tuple[str, ...]
     variables: tuple[tuple[str, str], ...]
+    rounds: int
     minimum_clusters: int
     minimum_examples: int
     privacy: str
@@ -113,6 +115,7 @@ class Asked:
             "data": self.data,
             "secrets": list(self.secrets),
             "variables": dict(self.variables),
+            "rounds": self.rounds,
             "minimumClusters": self.minimum_clusters,
             "minimumExamples": self.minimum_examples,
             "privacy": self.privacy,
@@ -124,7 +127,7 @@ class Asked:
 def asked(pod: Object) -> Asked:
     """What a Pod asks. Raises NotRecognizedError."""
     metadata = pod["metadata"]
-    said, clusters = _said(metadata)
+    said, counts = _said(metadata)
     parts = form.parts(pod)
     expect(said["framework"] == parts.framework, f"metadata.annotations[{names.ANNOTATION_REQUEST}].framework")
     found = Asked(
@@ -143,7 +146,8 @@ def asked(pod: Object) -> Asked:
         data=parts.data,
         secrets=parts.secrets,
         variables=parts.variables,
-        minimum_clusters=clusters,
+        rounds=counts["rounds"],
+        minimum_clusters=counts["minimumClusters"],
         minimum_examples=parts.minimum_examples,
         privacy=parts.privacy,
         aggregator=parts.aggregator,
@@ -166,8 +170,8 @@ def trimmed(pod: Object) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"conditions": conditions}}
 
 
-def _said(metadata: Object) -> tuple[dict[str, str], int]:
-    """What the hub says, each a text of one line; and the least number of clusters of a round, or 0."""
+def _said(metadata: Object) -> tuple[dict[str, str], dict[str, int]]:
+    """What the hub says: texts of one line, and counts, 0 for those that it does not say."""
     where = f"metadata.annotations[{names.ANNOTATION_REQUEST}]"
     text = (metadata.get("annotations") or {}).get(names.ANNOTATION_REQUEST) or ""
     expect(0 < len(text.encode()) <= LONGEST_ANNOTATION, where)
@@ -180,8 +184,8 @@ def _said(metadata: Object) -> tuple[dict[str, str], int]:
     for name, value in said.items():
         expect(isinstance(value, str) and len(value) <= LENGTHS[name] and value.isprintable(), f"{where}.{name}")
         expect(value or name not in REQUIRED, f"{where}.{name}")
-    return said, _count(found.get(CLUSTERS))
+    return said, {name: _count(found.get(name)) for name in COUNTS}
 
 
 def _count(value: Any) -> int:
-    return value if type(value) is int and 0 < value <= MOST_CLUSTERS else 0
+    return value if type(value) is int and 0 < value <= LARGEST_COUNT else 0

@@ -1,6 +1,7 @@
-"""`python -m panal.site_controller.ledger [--since 7d|TIME] [--run NAMESPACE/NAME] [--verify]`, in the site controller's Pod: prints the
-entries of the ledger as JSON lines. With --verify it checks all of them first, and after them prints the number and the hash of the last
-one, the key, and what is spent of the privacy budgets. With --usage it prints what has left of the runs that are here, and nothing else.
+"""`python -m panal.site_controller.ledger [--since 7d|TIME] [--run NAMESPACE/NAME] [--verify|--here|--runs]`, in the site controller's Pod:
+prints the entries of the ledger as JSON lines. With --verify it checks all of them first, and after them prints the number and the hash of
+the last one, the key, and what is spent of the privacy budgets. In place of entries, --here prints what is known of the Pods that are here
+and of budgets, and --runs a line for each run, then one about the ledger.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -22,6 +24,7 @@ from panal.evidence.ledger import BrokenLedgerError, Entry, Head, checked
 from panal.evidence.sealed import fingerprint, public_pem
 from panal.site.accounts import Accounts, audited
 from panal.site.budgets import figures
+from panal.site.report import Report
 from panal.site_controller.book import KEY, files, lines
 from panal.site_controller.settings import LEDGER_DIR, LEDGER_VARIABLE
 
@@ -33,8 +36,12 @@ def main() -> None:
     folder = Path(os.environ.get(LEDGER_VARIABLE) or LEDGER_DIR)
     try:
         since = moment(arguments.since, datetime.now(UTC)) if arguments.since else None
-        if arguments.usage:
-            _print(usage(folder))
+        if arguments.here:
+            _print(here(folder))
+            return
+        if arguments.runs:
+            for each in runs(folder, since):
+                _print(each)
             return
         if arguments.verify:
             last = head(folder)
@@ -54,7 +61,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--since", default="", help="7d, 12h, 30m, or a time such as 2026-03-01T08:00:00Z")
     parser.add_argument("--run", default="", help="NAMESPACE/NAME")
     parser.add_argument("--verify", action="store_true")
-    parser.add_argument("--usage", action="store_true")
+    parser.add_argument("--here", action="store_true")
+    parser.add_argument("--runs", action="store_true")
     return parser.parse_args()
 
 
@@ -82,19 +90,31 @@ def head(folder: Path) -> Entry:
         raise ValueError(f"{KEY} is no Ed25519 key")
     accounts = Accounts()
     last = _last(audited(checked(lines(files(folder)), key), accounts))
-    budgets = [figures(each, accounts.usage()).record() for each in accounts.budgets]
     found = {"number": last.number, "hash": last.hash, "key": public_pem(key), "fingerprint": fingerprint(key)}
+    budgets = _budgets(accounts)
     return found | ({"budgets": budgets} if budgets else {})
 
 
-def usage(folder: Path) -> Entry:
-    """What updates have spent, and by run what of those that are here has left, or would have if it had not been refused."""
-    accounts = Accounts()
+def here(folder: Path) -> Entry:
+    """What the Pods that are here ask, what was decided about them, and what updates have spent. `policy`: its generation."""
+    accounts, report = Accounts(), Report()
     for entry in entries(folder):
         accounts.add(entry)
-    wanted = {key: accounts.wanted(key) for key in {pod.key for pod in accounts.pods.values()}}
-    left = {key: {"bytes": each.bytes, "rounds": each.rounds, "updates": each.usage.runs[key].wanted} for key, each in wanted.items()}
-    return {"usage": accounts.usage().record(), "left": left}
+        report.add(entry)
+    return {"policy": accounts.policy.get("generation", 0), "pods": report.here(), "budgets": _budgets(accounts)}
+
+
+def runs(folder: Path, since: datetime | None) -> Iterator[Entry]:
+    """What is known of each run; at last when the ledger begins, and the number of its entries."""
+    report = Report(since)
+    for entry in entries(folder):
+        report.add(entry)
+    yield from (run.record() for run in report.listed())
+    yield {"begins": report.begins, "entries": report.number}
+
+
+def _budgets(accounts: Accounts) -> list[dict[str, Any]]:
+    return [figures(each, accounts.usage()).record() for each in accounts.budgets]
 
 
 def _last(found: Iterable[Entry]) -> Head:

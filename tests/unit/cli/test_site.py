@@ -1,29 +1,41 @@
-"""`panal site` at the embedded API server: what the owner of a site sees and decides. The ledger is in tests/real."""
+"""`panal site` at the embedded API server: what the owner of a site sees and decides. The site controller itself is in tests/real."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import subprocess
 import sys
+from collections.abc import AsyncIterator, Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import site_pods
 from api import Api, api
 from panal.api import names
-from panal.cli import site
+from panal.cli import site, site_ledger
 from panal.cli.main import main
+from panal.client import site as site_of_client
 from panal.client.problem import Code
-from panal.client.site import Here, Ledger, Site
 from panal.kube import kinds
 from panal.kube.errors import KubeError
 from panal.kube.times import now_utc
 from panal.privacy.accountant import epsilon, rounded_up
-from panal.site.budgets import Spender, Terms, Usage
+from panal.site.accounts import Accounts
 from panal.site.crd import crd
+from panal.site.decide import decide
+from panal.site.entries import Kind
+from panal.site.in_force import InForce, in_force, request_of
 from panal.site.policy import SitePolicySpec
-from panal.site.request import Asked, asked
+from panal.site.request import NotRecognizedError, asked
+from panal.site_controller.book import Book
+from panal.site_controller.ledger import entries
+from panal.site_controller.traffic import about_pod
 
 RULE = {"name": "research", "data": ["pvc://digits"], "images": ["registry.example.com/app@*"]}
 REQUEST = asked(site_pods.pod()).id
@@ -55,13 +67,100 @@ def policy(owner: Api) -> dict[str, Any]:
     return found
 
 
-def add(owner: Api, pod_name: str, *, gated: bool = True, said: dict[str, Any] | None = None) -> None:
-    pod = deepcopy(site_pods.pod(said=said))
+def add(owner: Api, pod_name: str, *, gated: bool = True, said: dict[str, Any] | None = None, **spec: Any) -> None:
+    pod = deepcopy(site_pods.pod(said=said, **spec))
     pod["metadata"]["name"] = pod_name
     del pod["metadata"]["uid"]
     if not gated:
         del pod["spec"]["schedulingGates"]
     owner.create(pod)
+    if not gated:
+        owner.patch_status(kinds.POD, names.COLLABORATOR_NAMESPACE, pod_name, phase="Running")
+
+
+class Controller:
+    """The site controller's decisions in a real ledger, which its real program prints. `calls`: how it names a request. `asleep`: it does
+    not decide."""
+
+    def __init__(self, folder: Path, owner: Api) -> None:
+        self.calls: Callable[[str], str] = lambda id_: id_
+        self.asleep = False
+        self._folder = folder
+        self._owner = owner
+        self._key = Ed25519PrivateKey.generate()
+
+    def decide(self) -> None:
+        """About each Pod, by the policy that is stored."""
+        stored = self._owner.get(kinds.SITE_POLICY, "", names.SITE_POLICY)
+        policy = in_force(stored)
+        content: list[tuple[Kind, dict[str, Any]]] = []
+        entry = {"spec": (stored or {}).get("spec") or {}, "generation": policy.generation}
+        if stored and self._accounts().policy.get("spec") != entry["spec"]:
+            content.append((Kind.POLICY, entry))
+        for pod in self._owner.list(kinds.POD):
+            content += self._about(pod, policy)
+        self._write(content)
+
+    def _about(self, pod: dict[str, Any], policy: InForce) -> list[tuple[Kind, dict[str, Any]]]:
+        request = request_of(pod)
+        if isinstance(request, NotRecognizedError):
+            about = {"pod": pod["metadata"]["name"], "podUid": pod["metadata"]["uid"]}
+            return [(Kind.DECIDED, about | {"verdict": "Refused", "code": "PodNotRecognized", "text": str(request)})]
+        about = about_pod(request) | {"request": self.calls(request.id)}
+        decision = decide(self._in_own_words(policy.spec), request, now_utc())
+        said = {"verdict": decision.verdict.value, "text": decision.text, "policy": policy.generation, "rule": decision.rule}
+        said |= {"code": decision.code.value} if decision.code else {}
+        return [(Kind.ASKED, request.record() | about), (Kind.DECIDED, about | said)]
+
+    def _in_own_words(self, policy: SitePolicySpec | None) -> SitePolicySpec | None:
+        answers = {name: tuple(map(self.calls, getattr(policy, name))) for name in ("approved", "refused")} if policy else {}
+        return policy.model_copy(update=answers) if policy else None
+
+    def left(self, pod: str, number: int) -> None:
+        """A reply of 1 KiB."""
+        reply = {"type": "train", "round": str(number), "digest": "d", "announcement": f"{pod} {number}", "bytes": 1024, "error": False}
+        self._write([(Kind.LEFT, self._of(pod) | reply | {"objects": 2, "reply": number})])
+
+    def end(self, pod: str) -> None:
+        self._write([(Kind.ENDED, self._of(pod) | {"bytes": 0, "rounds": 0, "replies": 0})])
+
+    def _of(self, pod: str) -> dict[str, Any]:
+        return about_pod(next(asked(each) for each in self._owner.list(kinds.POD) if each["metadata"]["name"] == pod))
+
+    def _accounts(self) -> Accounts:
+        accounts = Accounts()
+        for entry in entries(self._folder):
+            accounts.add(entry)
+        return accounts
+
+    def _write(self, content: list[tuple[Kind, dict[str, Any]]]) -> None:
+        async def write() -> None:
+            book = Book(self._folder, self._key, now_utc, "1")
+            await book.open()
+            for kind, each in content:
+                await book.write(kind, **each)
+            book.close()
+
+        asyncio.run(write())
+
+    async def printed(self, _: object, *options: str) -> AsyncIterator[dict[str, Any]]:
+        """In place of the program in the Pod."""
+        if not self.asleep:
+            await asyncio.to_thread(self.decide)
+        program = [sys.executable, "-m", "panal.site_controller.ledger", *options]
+        done = await asyncio.to_thread(
+            subprocess.run, program, env={**os.environ, "PANAL_LEDGER_DIR": str(self._folder)}, capture_output=True, check=True
+        )
+        for line in done.stdout.splitlines():
+            yield json.loads(line)
+
+
+@pytest.fixture
+def controller(owner, tmp_path, monkeypatch) -> Controller:
+    found = Controller(tmp_path / "ledger", owner)
+    for module in (site_of_client, site_ledger.site_ledger):
+        monkeypatch.setattr(module, "entries", found.printed)
+    return found
 
 
 @pytest.fixture
@@ -95,7 +194,7 @@ def test_without_a_policy_nothing_may_run(owner, panal) -> None:
     assert code == Code.NOT_FOUND
 
 
-def test_runs_are_shown_with_what_they_ask_and_why_they_wait(owner, panal) -> None:
+def test_runs_are_shown_with_what_they_ask_and_why_they_wait(owner, panal, controller) -> None:
     write_policy(owner, RULE | {"purposes": ["research"], "approval": "Required"})
     add(owner, "digits-0")
     add(owner, "other-0", said={"name": "other", "purpose": "marketing"})
@@ -112,7 +211,7 @@ def test_runs_are_shown_with_what_they_ask_and_why_they_wait(owner, panal) -> No
     assert "panal site approve REQUEST" in out
 
 
-def test_a_pod_that_is_not_recognized_is_shown(owner, panal) -> None:
+def test_a_pod_that_is_not_recognized_is_shown(owner, panal, controller) -> None:
     write_policy(owner, RULE)
     pod = site_pods.pod()
     pod["spec"]["hostNetwork"] = True
@@ -121,7 +220,7 @@ def test_a_pod_that_is_not_recognized_is_shown(owner, panal) -> None:
     assert "spec.hostNetwork is not as in a collaborator of panal" in out
 
 
-def test_approve_and_refuse_write_the_policy(owner, panal) -> None:
+def test_approve_and_refuse_write_the_policy(owner, panal, controller) -> None:
     write_policy(owner, RULE | {"approval": "Required"})
     add(owner, "digits-0")
     assert panal("site", "approve", REQUEST[:12])[0] == Code.OK
@@ -135,7 +234,7 @@ def test_approve_and_refuse_write_the_policy(owner, panal) -> None:
     assert REQUEST[:12] in err
 
 
-def test_stop_ends_what_works_and_keeps_what_waits(owner, panal) -> None:
+def test_stop_ends_what_works_and_keeps_what_waits(owner, panal, controller) -> None:
     write_policy(owner, RULE)
     add(owner, "works-0", gated=False)
     add(owner, "waits-0")
@@ -157,7 +256,7 @@ def test_stop_ends_what_works_and_keeps_what_waits(owner, panal) -> None:
     assert "was not suspended" in panal("site", "resume")[1]
 
 
-def test_json_has_everything(owner, panal) -> None:
+def test_json_has_everything(owner, panal, controller) -> None:
     write_policy(owner, RULE)
     add(owner, "digits-0")
     content = json.loads(panal("site", "-o", "json")[1])
@@ -165,46 +264,80 @@ def test_json_has_everything(owner, panal) -> None:
     assert (pod["code"], pod["asked"]["request"], content["policy"]["suspend"]) == ("", REQUEST, False)
 
 
-BUDGETED = SitePolicySpec.model_validate(
-    {"panalImages": [f"{site_pods.PANAL}/*"], "rules": [RULE], "privacyBudgets": [{"data": "pvc://digits", "epsilon": 4}]}
-)
-PRIVATE = asked(site_pods.pod(privacy={"differentialPrivacy": {"clippingNorm": 1, "noiseMultiplier": 2}}))
+PRIVATE = {"differentialPrivacy": {"clippingNorm": 1, "noiseMultiplier": 2}}
 
 
-def here(request: Asked, *, running: bool) -> Here:
-    return Here("digits-0", request, "", running, "", now_utc())
+def test_budgets_are_shown_with_what_is_spent_and_what_runs_may_still_spend(owner, panal, controller) -> None:
+    write_policy(owner, RULE, privacyBudgets=[{"data": "pvc://digits", "epsilon": 4}])
+    add(owner, "works-0", gated=False, privacy=PRIVATE)
+    controller.decide()
+    for number in range(2):
+        controller.left("works-0", number + 1)
+    code, out, _ = panal("site")
+    assert code == Code.OK
+    two, three = (f"{rounded_up(epsilon(n, 2.0, 1e-5)):g}" for n in (2, 3))
+    row = next(line for line in out.splitlines() if line.startswith("pvc://digits"))
+    assert row.split() == ["pvc://digits", two, f"{float(three) - float(two):g}", "4", "1e-05", "2"]
+    (record,) = json.loads(panal("site", "-o", "json")[1])["privacyBudgets"]
+    assert (record["spent"], record["limit"], record["updates"], record["unprotected"]) == (float(two), 4, 2, 0)
 
 
-def test_budgets_are_shown_with_what_is_spent_and_what_runs_may_still_spend(capsys) -> None:
-    others = Usage({("pvc://digits", 2.0): 2, ("pvc://digits", 0.0): 1}, {"other": Spender(2, 2, Terms("pvc://digits", 2.0, 3))})
-    found = Site(BUDGETED, "", True, [here(PRIVATE, running=False)], Ledger(others))
-    site._print(found)
-    out, err = capsys.readouterr()
-    budget, row = (line for line in out.splitlines() if "pvc://digits" in line)
-    two, three, six = (f"{rounded_up(epsilon(n, 2.0, 1e-5)):g}" for n in (2, 3, 6))
-    assert budget.split() == ["pvc://digits", two, f"{float(three) - float(two):g}", "4", "1e-05", "2"]
-    assert "updates about pvc://digits without noise: 1 have left" in err
-    assert "Refused" in row
-    for word in (f"{two} is spent", f"{three} with what other runs here may still spend", f"{six} with 3 more updates of this run"):
-        assert word in row
-    (record,) = site._content(found)["privacyBudgets"]
-    assert (record["spent"], record["limit"], record["updates"], record["unprotected"]) == (float(two), 4, 2, 1)
-    assert site._content(found)["pods"][0]["code"] == "PrivacyBudgetSpent"
+def test_updates_without_noise_are_told(owner, panal, controller) -> None:
+    write_policy(owner, RULE)
+    add(owner, "works-0", gated=False)
+    controller.decide()
+    controller.left("works-0", 1)
+    write_policy(owner, RULE, privacyBudgets=[{"data": "pvc://digits", "epsilon": 4}])
+    assert "updates about pvc://digits without noise: 1 have left" in panal("site")[2]
 
 
-def test_budgets_that_cannot_be_read_are_not_shown_as_unspent(capsys) -> None:
-    found = Site(BUDGETED, "", False, [])
-    site._print(found)
-    out, err = capsys.readouterr()
-    assert "what is spent of the privacy budgets is not known" in err
-    assert "pvc://digits" not in out
-    assert site._content(found)["privacyBudgets"] is None
+def test_a_ledger_that_cannot_be_read_is_told_and_nothing_is_shown_as_unspent(owner, panal) -> None:
+    write_policy(owner, RULE, privacyBudgets=[{"data": "pvc://digits", "epsilon": 4}])
+    add(owner, "digits-0")
+    _, out, err = panal("site")
+    assert "what has left, is not known: the site controller does not run" in err
+    assert "PRIVACY BUDGET" not in out
+    assert "Not decided" in out
+    assert json.loads(panal("site", "-o", "json")[1])["privacyBudgets"] is None
+    code, _, err = panal("site", "approve", REQUEST)
+    assert (code, "which requests are here" in err) == (Code.UNHEALTHY, True)
+    assert not policy(owner).get("approved")
 
 
-def test_a_run_that_has_reached_a_limit_is_shown_as_refused(capsys) -> None:
-    limited = SitePolicySpec.model_validate({"panalImages": [f"{site_pods.PANAL}/*"], "rules": [RULE | {"maxRounds": 2}]})
-    site._print(Site(limited, "", True, [here(PRIVATE, running=False)], Ledger(Usage(), {PRIVATE.key: (10, 3, 0)})))
-    assert "Refused" in capsys.readouterr().out
+def test_rounds_and_bytes_are_shown_beside_the_limits(owner, panal, controller) -> None:
+    write_policy(owner, RULE | {"maxRounds": 20, "maxBytes": "1Gi"})
+    add(owner, "works-0", gated=False)
+    controller.decide()
+    for number in range(3):
+        controller.left("works-0", number + 1)
+    (row,) = (line for line in panal("site")[1].splitlines() if "ns/digits" in line)
+    assert "3/20" in row
+    assert "3.0 KiB of 1Gi" in row
+    (pod,) = json.loads(panal("site", "-o", "json")[1])["pods"]
+    assert (pod["rounds"], pod["bytes"], pod["asked"]["rounds"]) == (3, 3072, 3)
+
+
+def test_an_answer_is_for_the_request_that_the_site_controller_knows(owner, panal, controller) -> None:
+    """A command of another version may read a Pod differently."""
+    write_policy(owner, RULE | {"approval": "Required"})
+    add(owner, "digits-0")
+    controller.calls = lambda id_: id_[::-1]
+    assert panal("site", "approve", REQUEST[:12])[0] == Code.NOT_FOUND
+    code, out, _ = panal("site", "approve", REQUEST[::-1][:12])
+    assert (code, "digits-0: Starting: rule research" in out) == (Code.OK, True)
+    assert policy(owner)["approved"] == [REQUEST[::-1]]
+
+
+def test_an_answer_that_the_site_controller_does_not_heed_fails(owner, panal, controller, monkeypatch) -> None:
+    monkeypatch.setattr(site_of_client, "DECIDED_WITHIN", 0.3)
+    write_policy(owner, RULE | {"approval": "Required"})
+    add(owner, "digits-0")
+    controller.decide()
+    controller.asleep = True
+    code, out, err = panal("site", "approve", REQUEST[:12])
+    assert (code, "approved:" in out) == (Code.TIMEOUT, False)
+    assert "the answer is in the SitePolicy" in err
+    assert policy(owner)["approved"] == [REQUEST]
 
 
 @pytest.mark.parametrize("wrong", [{"epsilon": 0}, {"delta": 0}])
@@ -223,24 +356,85 @@ ENTRIES: list[tuple[dict[str, Any], str]] = [
     ({"kind": "asked", "request": "1", "data": "pvc://digits", "image": "app"}, "1, pvc://digits, app"),
     ({"kind": "decided", "verdict": "Refused", "code": "DataNotAllowed", "text": "why"}, "Refused DataNotAllowed why"),
     ({"kind": "left", "type": "train", "round": "3", "bytes": 2048, "digest": "a" * 64}, "train, round 3, 2.0 KiB, " + "a" * 16),
+    ({"kind": "left", "type": "train", "round": "", "reply": 2, "bytes": 1, "digest": "d"}, "train, reply 2, 1 B, d"),
     (
         {"kind": "left", "type": "train", "round": "1", "bytes": 1, "digest": "d", "budgets": [{"data": "pvc://a", "epsilon": 1.5}]},
         "train, round 1, 1 B, d, ε 1.5 of pvc://a",
     ),
     ({"kind": "left", "error": True, "type": "train", "round": "3", "bytes": 100}, "an error, 100 B, "),
-    ({"kind": "sent", "requests": 7, "bytes": 100}, "7 requests, 100 B"),
+    ({"kind": "sent", "requests": 7, "bytes": 100}, "7 until now that belong to no reply, 100 B"),
     ({"kind": "ended", "replies": 3, "rounds": 2, "bytes": 0}, "3 replies, 2 rounds, 0 B"),
-    ({"kind": "policy", "generation": 2, "spec": {"suspend": True}}, "suspended, generation 2, rules none"),
     ({"kind": "stopped", "code": "SiteSuspended"}, "SiteSuspended"),
 ]
 
 
 @pytest.mark.parametrize(("entry", "text"), ENTRIES, ids=[each["kind"] for each, _ in ENTRIES])
 def test_entries_of_the_ledger_in_a_line(entry: dict[str, Any], text: str) -> None:
-    assert site.details(entry) == text
+    assert site_ledger.details(entry) == text
 
 
 def test_the_summary_adds_up_by_run() -> None:
     entries = [{"kind": "left", "run": "a/b", "bytes": 1024}, {"kind": "sent", "run": "a/b", "bytes": 1024}, {"kind": "ended", "bytes": 9}]
-    assert site.summary(entries) == "left the site: 2.0 KiB of a/b"
-    assert site.summary(entries[2:]) == "nothing has left the site"
+    assert site_ledger.summary(entries) == "left the site: 2.0 KiB of a/b"
+    assert site_ledger.summary(entries[2:]) == "nothing has left the site"
+
+
+def test_of_a_policy_the_log_says_what_is_new() -> None:
+    first = {"rules": [{"name": "a", "maxRounds": 1}, {"name": "b"}], "approved": ["1"]}
+    then = {"rules": [{"name": "a", "maxRounds": 2, "namespaces": ["x"]}, {"name": "c"}], "approved": ["2", "1"], "suspend": True}
+    assert site_ledger.changes(None, first) == "rules a, b"
+    assert site_ledger.changes(None, {"suspend": True}) == "suspended, rules none"
+    assert site_ledger.changes(first, then) == "approved +2; rule c is new; rule b is gone; rule a: maxRounds, namespaces; suspend: True"
+    assert site_ledger.changes(first, first) == "the same"
+    assert site_ledger.changes(first, {}) == "there is no policy"
+    assert site_ledger.changes({}, {"privacyBudgets": [{"data": "None"}]}) == "privacyBudgets changed"
+    assert site_ledger.changes({"approved": ["1"]}, {"disclosure": "None"}) == "approved -1; disclosure: None"
+    assert (
+        site_ledger.changes({"rules": [{"name": "a"}, {"name": "b"}]}, {"rules": [{"name": "b"}, {"name": "a"}]})
+        == "rules in another order"
+    )
+
+
+def test_the_log_compares_each_policy_with_the_one_before_it(owner, panal, controller) -> None:
+    write_policy(owner, RULE)
+    controller.decide()
+    write_policy(owner, RULE | {"maxRounds": 3})
+    _, out, _ = panal("site", "log", "--since", "7d")
+    told = [line.partition("policy")[2].strip() for line in out.splitlines() if "policy" in line]
+    assert told == ["generation 1: rules research", "generation 2: rule research: maxRounds"]
+    assert "The ledger begins at" in out
+
+
+def test_runs_are_listed_with_what_was_decided_and_what_has_left(owner, panal, controller) -> None:
+    write_policy(owner, RULE | {"purposes": ["research"]})
+    add(owner, "works-0", gated=False, said={"name": "works", "uid": "w", "requester": "mara"})
+    add(owner, "other-0", said={"name": "other", "uid": "o", "purpose": "marketing"})
+    controller.decide()
+    controller.left("works-0", 1)
+    controller.left("works-0", 2)
+    _, out, _ = panal("site", "runs", "--since", "7d")
+    works, other = (next(line for line in out.splitlines() if f"ns/{name}" in line) for name in ("works", "other"))
+    for word in ("now", "Here", "2.0 KiB", "pvc://digits/train", "mara, research", "rule research"):
+        assert word in works
+    assert "Not allowed now" in other
+    assert "PurposeNotAllowed rule research: marketing is not in purposes" in other
+    assert "The ledger begins at" in out
+    for pod in ("works-0", "other-0"):
+        controller.end(pod)
+        owner.delete(kinds.POD, names.COLLABORATOR_NAMESPACE, pod)
+    other, works = json.loads(panal("site", "runs", "-o", "json")[1])["runs"]  # in the order of their entries
+    assert (works["run"], works["here"], works["allowed"], works["rounds"], works["bytes"]) == ("ns/works", False, True, 2, 2048)
+    assert (other["allowed"], other["code"], other["rounds"]) == (False, "PurposeNotAllowed", 0)
+    _, out, _ = panal("site", "runs", "--since", "2999-01-01")
+    assert "no run is in the ledger since then" in out
+
+
+def test_a_head_that_was_kept_must_be_in_the_ledger(owner, panal, controller) -> None:
+    write_policy(owner, RULE)
+    controller.decide()
+    head = json.loads(panal("site", "verify", "-o", "json")[1])
+    write_policy(owner, RULE | {"maxRounds": 3})
+    _, out, _ = panal("site", "verify", "--head", head["hash"])
+    assert f"entry {head['number']} has the head that you kept" in out
+    code, _, err = panal("site", "verify", "--head", "0" * 64)
+    assert (code, "none of which has the hash" in err) == (Code.UNHEALTHY, True)

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from evidence import HUB, Site, asks, ended, entered
-from panal.client.site import key_of, misfits
+from panal.client.site_ledger import key_of, misfits
 from panal.evidence.canonical import canonical, digest
 from panal.evidence.ledger import Head, sealed
 from panal.evidence.receipt import LONGEST

@@ -35,6 +35,7 @@ def test_a_collaborator_asks_for_what_its_pod_has() -> None:
         data="pvc://digits/train",
         secrets=(),
         variables=(),
+        rounds=3,
         minimum_clusters=2,
         minimum_examples=20,
         privacy="",
