@@ -164,6 +164,7 @@ class Told:
 
 
 WORSE_IF_TRUE = ("Failed",)
+AFTER_THE_RUN = {"Exported": "bad", "Published": "bad", "Validated": "bad", "Countersigned": "warn"}  # the mark of those that are False
 ABOUT_PODS = ("AggregatorReady", "CollaboratorsReady")  # of a run that has ended there are none
 
 
@@ -177,9 +178,9 @@ def _told(found: Condition, ended: bool) -> Told:
     true = found.status == "True"
     if found.status == "Unknown":
         return Told(found, "neutral", False)
-    if found.type == "Countersigned":
-        return Told(found, "good" if true else "warn", False)
-    if found.type not in USUAL_CONDITIONS and found.type != "Validated":
+    if found.type in AFTER_THE_RUN:
+        return Told(found, "good" if true else AFTER_THE_RUN[found.type], False)
+    if found.type not in USUAL_CONDITIONS:
         return Told(found, "warn" if true else "neutral", False)
     if found.type in WORSE_IF_TRUE:
         return Told(found, "bad" if true else "neutral", not true)
@@ -188,8 +189,6 @@ def _told(found: Condition, ended: bool) -> Told:
         return Told(found, "neutral", True)  # the phase says it, and Failed why
     if over:
         return Told(found, "neutral", True)
-    if found.type == "Validated":
-        return Told(found, "good" if true else "bad", False)
     return Told(found, "good" if true else "warn", true and not (found.type == "SpecAccepted" and found.message))
 
 
