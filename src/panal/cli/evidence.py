@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from panal.client import evidence
 from panal.client.access import Access
 from panal.client.finding import find
 from panal.client.problem import Code, Problem
-from panal.evidence.file import NoEvidenceError, made, parsed
+from panal.evidence.file import made
 from panal.evidence.sealed import Finding
 from panal.evidence.verify import Examined, examined
 from panal.kube.objects import condition
@@ -45,7 +45,7 @@ def write(access: Access, name: str, namespace: str | None, target: Path | None)
 
 def verify(file: Path, hub_key: Path | None, site_keys: Sequence[str], as_json: bool) -> Code:
     """Needs no hub. Raises Problem for a file that is none, and for keys that are none."""
-    content, given = _file(file), _pinned(site_keys)
+    content, given = evidence.of_file(file), _pinned(site_keys)
     try:
         found = examined(content, _read(hub_key) if hub_key else "", {cluster: _read(path) for cluster, path in given.items()})
     except ValueError as error:
@@ -55,15 +55,6 @@ def verify(file: Path, hub_key: Path | None, site_keys: Sequence[str], as_json: 
     else:
         _print(found)
     return Code.OK if found.whole else Code.UNHEALTHY
-
-
-def _file(path: Path) -> Mapping[str, Any]:
-    try:
-        return parsed(path.read_bytes())
-    except NoEvidenceError as error:
-        raise Problem(Code.USAGE, f"{path} is no file of `panal evidence`: {error}", "Give the file as it was written.") from error
-    except OSError as error:
-        raise Problem(Code.USAGE, f"{path} cannot be read: {error}", "Check its path.") from error
 
 
 def _read(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from panal.api import names
@@ -11,7 +12,7 @@ from panal.api.history import FILE, HistoryError, unpacked
 from panal.client import download
 from panal.client.access import Access
 from panal.client.problem import Code, Problem
-from panal.evidence.file import Stored
+from panal.evidence.file import NoEvidenceError, Stored, parsed
 from panal.evidence.maps import (
     COMPONENT,
     KEY_CLOSING,
@@ -32,6 +33,16 @@ from panal.kube.objects import Object, owner_uids
 
 LARGEST = 512 << 20  # bytes of a history
 DAMAGED = "Somebody has changed it. The sites' ledgers have the SHA-256 of the record: `panal site log` at each of them."
+
+
+def of_file(path: Path) -> Mapping[str, Any]:
+    """What a file of `panal evidence` has. Raises Problem."""
+    try:
+        return parsed(path.read_bytes())
+    except NoEvidenceError as error:
+        raise Problem(Code.USAGE, f"{path} is no file of `panal evidence`: {error}", "Give the file as it was written.") from error
+    except OSError as error:
+        raise Problem(Code.USAGE, f"{path} cannot be read: {error}", "Check its path.") from error
 
 
 async def read(access: Access, client: Client, run: Object, say: Callable[[str], None]) -> Stored:

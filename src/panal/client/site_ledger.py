@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from panal.api import names
+from panal.client.evidence import of_file
 from panal.client.problem import Code, Problem
-from panal.evidence.file import NoEvidenceError, parsed
 from panal.evidence.sealed import Finding, differences, fingerprint, marks, read_key
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
@@ -42,10 +42,7 @@ async def entries(client: Client, *options: str) -> AsyncIterator[dict[str, Any]
 
 def receipts(file: Path) -> dict[str, Mapping[str, Any]]:
     """Those of a file of evidence, by cluster. Raises Problem."""
-    try:
-        found = parsed(file.read_bytes()).get("receipts")
-    except (OSError, NoEvidenceError) as error:
-        raise Problem(Code.USAGE, f"{file} is no file of `panal evidence`: {error}", "Give the file as it was written.") from error
+    found = of_file(file).get("receipts")
     return {cluster: each for cluster, each in (found if isinstance(found, dict) else {}).items() if isinstance(each, dict)}
 
 

@@ -15,13 +15,11 @@ number.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from panal.api import names
@@ -52,22 +50,18 @@ from panal.kube.backoff import Backoff
 from panal.kube.client import Client
 from panal.kube.errors import AlreadyExists, Conflict, Forbidden, KubeError, NotFound
 from panal.kube.objects import Object, owner_uids, version_of
+from panal.kube.signing_key import KeyUnusableError, signing_key
 from panal.lifecycle.metadata import Owner, owned
 from panal.lifecycle.plan import Close, Enter, Keep, Receive
 from panal.lifecycle.record import written
 
 log = logging.getLogger(__name__)
 
-KEY_NAME = "ed25519.key"  # in the Secret
 PART = 200_000  # characters of a record in one ConfigMap, at most four bytes each
 SITES = 200  # whose receipts are in one ConfigMap
 BACKUP = {"cluster.open-cluster-management.io/backup": ""}
 RETRIES = Backoff(first=0.5, cap=30)
 LOOK_AGAIN = 60.0  # seconds
-
-
-class KeyUnusableError(Exception):
-    """The Secret has no key. The message names it."""
 
 
 class Identity(NamedTuple):
@@ -125,7 +119,7 @@ class Records:
 
     # --- the key ----------------------------------------------------------------------------------------------------------
     async def load(self, ready: Callable[[], object]) -> None:
-        private = await self._key()
+        private = await signing_key(self._client, self._namespace, names.EVIDENCE_KEY, {**names.MANAGED_BY, **BACKUP})
         pem = public_pem(private.public_key())
         former = await self._publish(pem)
         self._private = private
@@ -133,31 +127,6 @@ class Records:
         if pem != self.key:
             self.key = pem
             ready()
-
-    async def _key(self) -> Ed25519PrivateKey:
-        """Makes one if there is none."""
-        try:
-            found = await self._client.get(kinds.SECRET, self._namespace, names.EVIDENCE_KEY)
-        except NotFound:
-            made = Ed25519PrivateKey.generate().private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            try:
-                found = await self._client.create(self._secret(made))
-            except AlreadyExists:
-                found = await self._client.get(kinds.SECRET, self._namespace, names.EVIDENCE_KEY)
-        try:
-            key = serialization.load_pem_private_key(base64.b64decode((found.get("data") or {}).get(KEY_NAME, "")), None)
-        except (ValueError, TypeError):
-            key = None
-        if not isinstance(key, Ed25519PrivateKey):
-            raise KeyUnusableError(f"the Secret {names.EVIDENCE_KEY} in {self._namespace} has no Ed25519 key under {KEY_NAME}: restore it")
-        return key
-
-    def _secret(self, key: bytes) -> Object:
-        metadata = {"name": names.EVIDENCE_KEY, "namespace": self._namespace, "labels": {**names.MANAGED_BY, **BACKUP}}
-        data = {KEY_NAME: base64.b64encode(key).decode()}
-        return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
 
     async def _publish(self, pem: str) -> list[str]:
         """Returns the keys that the hub had before."""

@@ -7,6 +7,7 @@
     lease.LeaderLease      leader election between controllers
     times, clock, backoff  Kubernetes' time formats; a clock that tests can replace; growing delays
     events.EventRecorder   writes what `kubectl get events` shows
+    signing_key            a key in a Secret, which is made if there is none
     logs, process          the log format of processes; how they run until SIGTERM, and say what ended them
 
 The package contains nothing about federated learning except the name of its resource. Only `connection` uses the client library.

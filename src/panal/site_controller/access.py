@@ -15,13 +15,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from panal.api import names
 from panal.kube import kinds
 from panal.kube.client import Client
-from panal.kube.errors import AlreadyExists, KubeError, NotFound
+from panal.kube.errors import KubeError, NotFound
 from panal.kube.kinds import Kind, kind_of
 from panal.kube.objects import Object, key_of
 from panal.kube.serving import load_pem
@@ -29,36 +26,11 @@ from panal.site.certificates import Certificates, from_data, renewed, to_data
 
 log = logging.getLogger(__name__)
 
-KEY_SECRET, KEY_NAME = f"{names.SITE_CONTROLLER}-key", "ed25519.key"  # signs the ledger
+KEY_SECRET = f"{names.SITE_CONTROLLER}-key"  # signs the ledger
 ACCESS_SECRET = f"{names.SITE_CONTROLLER}-access"  # authorities, certificate and token
 TOKEN, PUBLIC_KEY = "token", "key.pub"
 LOOK_AGAIN = 10.0  # seconds
 LABELS = {**names.MANAGED_BY, "app.kubernetes.io/name": names.SITE_CONTROLLER}
-
-
-class KeyUnusableError(Exception):
-    """The Secret with the ledger's key has none. The message names it."""
-
-
-async def ledger_key(client: Client, namespace: str) -> Ed25519PrivateKey:
-    """Makes one if there is none. Raises KubeError and KeyUnusableError."""
-    try:
-        found = await client.get(kinds.SECRET, namespace, KEY_SECRET)
-    except NotFound:
-        pem = Ed25519PrivateKey.generate().private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        try:
-            found = await client.create(_secret(namespace, KEY_SECRET, {KEY_NAME: pem.decode()}))
-        except AlreadyExists:
-            found = await client.get(kinds.SECRET, namespace, KEY_SECRET)
-    try:
-        key = serialization.load_pem_private_key(_decoded(found).get(KEY_NAME, "").encode(), None)
-    except ValueError:
-        key = None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise KeyUnusableError(f"the Secret {KEY_SECRET} in {namespace} has no Ed25519 key under {KEY_NAME}")
-    return key
 
 
 class Access:

@@ -21,9 +21,10 @@ from panal.kube.client import Client
 from panal.kube.errors import ConfigError, KubeError
 from panal.kube.logs import log_to_stdout
 from panal.kube.process import first_error, until_terminated
+from panal.kube.signing_key import KeyUnusableError, signing_key
 from panal.kube.times import now_utc
 from panal.site import request
-from panal.site_controller.access import Access, KeyUnusableError, ledger_key
+from panal.site_controller.access import KEY_SECRET, LABELS, Access
 from panal.site_controller.book import Book
 from panal.site_controller.checks import BY_UID, Checks, by_uid, context, health, serving
 from panal.site_controller.gate import Gate
@@ -62,7 +63,7 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
     async with Client.from_kubeconfig(kubeconfig, field_manager=FIELD_MANAGER) as client:
         problems = ["it is starting"]
         async with health(settings.health_port, lambda: problems):
-            key = await _until_answered(lambda: ledger_key(client, settings.namespace))
+            key = await _until_answered(lambda: signing_key(client, settings.namespace, KEY_SECRET, LABELS))
             book = Book(settings.ledger, key, now_utc, version("panal"))
             try:
                 await _work(settings, client, book, problems)

@@ -24,11 +24,12 @@ from panal.evidence.receipt import Signed, read
 from panal.evidence.sealed import holds, public_pem, read_key, signed
 from panal.evidence.stored import is_own
 from panal.evidence.verify import examined
-from panal.hub import evidence, records
+from panal.hub import evidence
 from panal.hub.records import Identity, Records
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.objects import Object
+from panal.kube.signing_key import KeyUnusableError
 from panal.lifecycle.plan import Close, Enter, Keep, Receive
 from panal.lifecycle.world import Evidence
 from worlds import NOW, UID
@@ -113,7 +114,7 @@ async def test_the_key_is_made_once_and_published(client: Client) -> None:
     secret = await client.get(kinds.SECRET, SYSTEM, names.EVIDENCE_KEY)
     assert b"PRIVATE KEY" in base64.b64decode(secret["data"]["ed25519.key"])
     await client.merge_patch(kinds.SECRET, SYSTEM, names.EVIDENCE_KEY, {"data": {"ed25519.key": "eA=="}})
-    with pytest.raises(records.KeyUnusableError, match="panal-evidence-key in panal-system"):
+    with pytest.raises(KeyUnusableError, match="panal-evidence-key in panal-system"):
         await opened(client)
 
 
