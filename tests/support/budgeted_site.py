@@ -18,7 +18,7 @@ from panal.kube.cache import Cache, Watched
 from panal.kube.objects import Key, Object
 from panal.site.accounts import Accounts, audited
 from panal.site.in_force import gated
-from panal.site_controller.book import Book, files, lines
+from panal.site_controller.book import Book, lines
 from panal.site_controller.gate import Gate
 from panal.site_controller.traffic import Traffic
 from supernode_requests import OBJECT, PUSH, pushes, reply
@@ -100,7 +100,7 @@ class Site:
 
     def entries(self, *wanted: str) -> list[dict[str, Any]]:
         """Of the ledger, after each ε in it was reckoned again."""
-        found = audited(checked(lines(files(self.folder)), KEY.public_key()), Accounts())
+        found = audited(checked(lines(self.folder), KEY.public_key()), Accounts())
         return [each for each in found if not wanted or each["kind"] in wanted]
 
     # --- the client of the gate -------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from panal.site.certificates import SERVER_NAME, Certificates, renewed
 from panal.site.entries import Kind
 from panal.site.in_force import request_of
 from panal.site.request import Asked
-from panal.site_controller.book import Book, files, lines
+from panal.site_controller.book import Book, lines
 from panal.site_controller.checks import BY_UID, CODE, POD_UID, Checks, by_uid, context, serving
 from panal.site_controller.gate import Gate
 from panal.site_controller.traffic import Traffic, about_pod
@@ -92,5 +92,5 @@ class World:
             return answer.status, answer.headers.get(CODE, "")
 
     def entries(self, *wanted: str) -> list[dict[str, Any]]:
-        found = checked(lines(files(self.folder)), KEY.public_key())
+        found = checked(lines(self.folder), KEY.public_key())
         return [each for each in found if each["kind"] in wanted]

@@ -23,8 +23,8 @@ from panal.client.telling import FewLines, Tell
 
 CELL = 600  # characters of one cell of a table
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def as_json(content: Any) -> None:

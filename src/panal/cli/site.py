@@ -14,13 +14,15 @@ from panal.client.access import Access
 from panal.client.problem import Code, Problem
 from panal.client.site import Here, Site
 from panal.kube.times import to_time
-from panal.site.codes import WAITS
 from panal.site.codes import Code as Why
 from panal.site.decide import Verdict
+from panal.site.in_force import ALLOWED, STATUS
 from panal.site.policy import SiteRule
+from panal.site.report import STOPPED
 
-SHORT = 12  # digits of a request that are shown, and needed to name it
 WAITING: dict[str, str] = {Why.APPROVAL_REQUIRED: "Waits for you", Why.SUSPENDED: "Suspended"}
+VERDICTS = {status: verdict.value for verdict, status in STATUS.items()}
+DECIDED_ANYWAY = (Why.REFUSED_BY_OWNER, Why.POLICY_INVALID, Why.LEDGER_UNAVAILABLE)  # a refusal changes none of these
 ANYWAY = "`panal site stop` and `panal site resume` work all the same."
 
 
@@ -105,25 +107,29 @@ def _budget(found: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _row(here: Here, rule: SiteRule | None) -> tuple[str, ...]:
-    """`rule`: the one by which was decided. The request of a Pod that is not recognized is none."""
+    """`rule`: the one by which was decided."""
     asked = here.asked
     data = str(asked.get("data") or "none") if asked else ""
     rounds = f"{here.rounds}/{rule.max_rounds}" if rule and rule.max_rounds else str(here.rounds)
     left = f"{amount(here.bytes)} of {rule.max_bytes}" if rule and rule.max_bytes else amount(here.bytes)
-    about = (here.request[:SHORT] or "-", str(asked.get("run") or here.pod), state(here), output.age(to_time(here.since)))
-    return *about, data, str(asked.get("image") or ""), rounds if asked else "", left if asked else "", here.text or here.told
+    about = (here.request or "-", str(asked.get("run") or here.pod), state(here), output.age(to_time(here.since)))
+    return *about, data, str(asked.get("image") or ""), rounds if asked else "", left if asked else "", why(here)
+
+
+def why(here: Here) -> str:
+    """What was decided about the Pod; before it what the site controller tells since then, such as that a message is not recognized."""
+    since = here.told if here.told not in ("", ALLOWED, Why.UNDISCLOSED, here.code) else ""
+    return ": ".join(filter(None, (since, here.text)))
 
 
 def state(here: Here) -> str:
     """In a word or three. Without a decision in the ledger that of the Pod counts."""
     if not here.gated:
-        return "Running" if here.works else "Starting"
-    code = here.code or here.told
-    if here.verdict == Verdict.ALLOWED:
+        return STOPPED if here.verdict == STOPPED else "Starting" if here.phase == "Pending" else here.phase or "Starting"
+    verdict = here.verdict or VERDICTS.get(here.status, "")
+    if verdict == Verdict.ALLOWED:
         return "Starting"
-    if not code:
-        return "Not decided"
-    return WAITING.get(code, "Waits" if code in WAITS else "Refused")
+    return WAITING.get(here.code or here.told, verdict or "Not decided")
 
 
 def answer(access: Access, request: str, approve: bool) -> Code:
@@ -137,29 +143,32 @@ def answer(access: Access, request: str, approve: bool) -> Code:
             asked = one_of(found.pods, request)
             generation, _ = await site.change(client, lambda spec: decided(spec, asked["request"], approve))
             pods = await site.until_decided(client, asked["request"], generation, lambda here: is_open(here, approve))
-        output.line(f"{asked['request'][:SHORT]} {'approved' if approve else 'refused'}:")
+        output.line(f"{asked['request']} {'approved' if approve else 'refused'}:")
         for name, value in asked.items():
             output.line(f"  {name}: {json.dumps(value) if isinstance(value, dict | list) else value}")
         for here in pods:
-            output.line(f"{here.pod}: {state(here)}{f', {here.code}' if here.code else ''}: {here.text}")
+            output.line(f"{here.pod}: {state(here)}: {why(here)}")
+        if not pods:
+            output.line("its Pod has ended")
         return Code.OK
 
     return done(work(), access)
 
 
 def is_open(here: Here, approve: bool) -> bool:
-    """Whether the site controller's decision is still the one before the answer."""
-    return here.code == Why.APPROVAL_REQUIRED or (not approve and here.verdict == Verdict.ALLOWED)
+    """Whether the site controller's decision is still one from before the answer."""
+    if approve:
+        return here.code in (Why.APPROVAL_REQUIRED, Why.REFUSED_BY_OWNER)
+    return here.code not in DECIDED_ANYWAY
 
 
 def one_of(pods: Sequence[Here], request: str) -> Mapping[str, Any]:
-    """What the only request asks whose id begins with `request`. Raises Problem."""
+    """What the request asks. Its whole id is needed: whoever makes requests finds two whose ids begin alike. Raises Problem."""
     known = {each.request: each.asked for each in pods if each.request}
-    found = [asked for name, asked in known.items() if len(request) >= SHORT and name.startswith(request)]
-    if len(found) != 1:
-        here = ", ".join(sorted(name[:SHORT] for name in known)) or "none"
+    if request not in known:
+        here = ", ".join(sorted(known)) or "none"
         raise Problem(Code.NOT_FOUND, f"no run here asks by the request {request}; there is {here}", "See `panal site`.")
-    return found[0]
+    return known[request]
 
 
 def decided(spec: dict[str, Any], request: str, approve: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from panal.cli.run import done
 from panal.client import site_ledger
 from panal.client.access import Access
 from panal.client.problem import Code, Problem
-from panal.site.decide import Verdict
+from panal.site.decide import ENFORCES
+from panal.site.policy import APP_HASH
 
 DIGITS = 12  # of an app's hash that are shown
-RUNS = ("RUN", "FROM", "UNTIL", "STATE", "ROUNDS", "LEFT", "DATA", "IMAGE@APP", "REQUESTER, PURPOSE", "WHY")
+RUNS = ("RUN", "FROM", "UNTIL", "STATE", "ROUNDS", "LEFT", "DATA", "IMAGE", "APP", "REQUESTER", "PURPOSE", "WHY")
 BEGINS = "The ledger begins at {}: it says nothing about what was before."
 KINDS = {  # of the ledger's entries, as people read them
     "asked": "asks",
@@ -55,7 +57,7 @@ async def _print_entries(entries: AsyncIterator[dict[str, Any]], as_json: bool, 
     output.line("")
     output.line(summary(found))
     if since and found[0].get("number") == 1:
-        output.line(BEGINS.format(found[0]["time"]))
+        output.line(BEGINS.format(moment(found[0]["time"])))
 
 
 def rows(entries: Iterable[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
@@ -173,20 +175,21 @@ def runs(access: Access, since: str | None, as_json: bool) -> Code:
 
 
 def _run(run: Mapping[str, Any]) -> tuple[str, ...]:
-    """A row."""
-    asked = run.get("asked") or {}
-    image = "@".join(filter(None, (asked.get("image"), asked.get("appHash", "")[:DIGITS])))
+    """A row. Only Flower's app is checked against its hash; in a Pod of another framework the hash is a mere word."""
+    asked = run["asked"]
+    app = asked.get("appHash", "")
+    app = app[:DIGITS] if asked.get("framework") == ENFORCES and re.fullmatch(APP_HASH, app) else ""
     until = "now" if run["here"] else moment(run["last"])
-    why = " ".join(filter(None, (run.get("code"), run.get("text")))) if not run["here"] or run.get("code") else run.get("text", "")
-    whose = ", ".join(filter(None, (asked.get("requester"), asked.get("purpose")))) or "not said"
-    left = (str(run["rounds"]), amount(run["bytes"]))
-    return run["run"], moment(run["first"]), until, condition(run), *left, asked.get("data") or "none", image, whose, why
+    said = " ".join(filter(None, (run.get("code"), run.get("text"))))
+    whose = (" ".join(asked.get(name, "").split()) or "-" for name in ("requester", "purpose"))
+    left = (str(run["rounds"]), amount(run["bytes"]), asked.get("data") or "none") if asked else ("", "", "")
+    return run["run"], moment(run["first"]), until, condition(run), *left, asked.get("image", ""), app, *whose, said
 
 
 def condition(run: Mapping[str, Any]) -> str:
     """Of a run, as far as the ledger knows."""
     if run["here"]:
-        return "Here" if run.get("verdict") == Verdict.ALLOWED else "Not allowed now"
+        return "Here" if run["works"] else "Not allowed now"
     return "Ended" if run["allowed"] else "Never allowed"
 
 
@@ -197,14 +200,14 @@ def verify(access: Access, kept: str | None, as_json: bool) -> Code:
         async with access.open() as client:
             *found, head = [entry async for entry in site_ledger.entries(client, "--verify")]
         number = next((each["number"] for each in found if each.get("hash") == kept), None)
-        if kept and number is None:
+        if kept is not None and number is None:
             why = f"the ledger has {head.get('number')} entries, none of which has the hash {kept}"
             raise Problem(Code.UNHEALTHY, why, "It is another ledger than the one whose head you kept, or a part of it was taken away.")
         if as_json:
-            output.as_json(head | ({"kept": number} if kept else {}))
+            output.as_json(head | ({"kept": number} if number else {}))
         else:
             output.line(f"the ledger is whole: {head.get('number')} entries, head {head.get('hash')}")
-            if kept:
+            if number:
                 output.line(f"entry {number} has the head that you kept: all up to it is as it was then")
             output.line(f"SHA-256 of the key: {head.get('fingerprint')}")
             for each in head.get("budgets") or ():

@@ -34,12 +34,14 @@ ATTEMPTS = 5  # to change a policy that others change as well
 class Here:
     """A Pod of a run at the site. `asked`: what the run asks; `verdict`, `code`, `rule` and `text`: what the site controller has decided;
     `rounds` and `bytes`: of the run, that have left the site. All of these are from the ledger, and empty while it has nothing about the
-    Pod. `told`: the reason that the site controller has written into the Pod. `works`: whether its containers run."""
+    Pod. `told`: the reason that the site controller has written into the Pod, and `status` that of the condition with it. `phase`: of the
+    Pod."""
 
     pod: str
     since: datetime
     gated: bool
-    works: bool
+    phase: str = ""
+    status: str = ""
     told: str = ""
     asked: Mapping[str, Any] = field(default_factory=dict)
     verdict: str = ""
@@ -52,6 +54,9 @@ class Here:
     @property
     def request(self) -> str:
         return str(self.asked.get("request") or "")
+
+
+FROM_THE_LEDGER = ("asked", "verdict", "code", "rule", "text", "rounds", "bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +78,9 @@ class Site:
 async def read(client: Client) -> Site:
     """Raises Problem if the site controller is not installed."""
     policy, problem = await _policy(client)
-    ledger, unread = await _here(client)
+    known, ledger, unread = await _known(client)
     pods = (await client.list(kinds.POD, Selector(namespace=names.COLLABORATOR_NAMESPACE))).items
-    here = sorted((_pod(pod, ledger.get("pods") or {}) for pod in pods if _is_of_a_run(pod)), key=lambda each: each.since)
+    here = sorted((_pod(pod, known) for pod in pods if _is_of_a_run(pod)), key=lambda each: each.since)
     return Site(policy, problem, await _ready(client), here, unread, ledger.get("policy", 0), ledger.get("budgets"))
 
 
@@ -87,19 +92,27 @@ async def _ready(client: Client) -> bool:
     return bool((found.get("status") or {}).get("readyReplicas"))
 
 
-async def _here(client: Client) -> tuple[dict[str, Any], str]:
-    """What the ledger says, or why it cannot be read."""
+async def _known(client: Client) -> tuple[dict[str, Mapping[str, Any]], Mapping[str, Any], str]:
+    """What the ledger says about Pods, by uid, and about the policy; or why it cannot be read."""
     try:
-        return [entry async for entry in entries(client, "--here")][-1], ""
+        *pods, policy = [each async for each in entries(client, "--here")]
     except (Problem, KubeError) as error:  # whoever may not look into the site controller's Pod still sees the rest
-        return {}, str(error)
+        return {}, {}, str(error)
+    return {each["podUid"]: each for each in pods}, policy, ""
 
 
 def _pod(pod: Object, known: Mapping[str, Mapping[str, Any]]) -> Here:
-    since = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
-    told = str(condition(pod, names.SITE_GATE).get("reason") or "")
-    works = (pod.get("status") or {}).get("phase") == "Running"
-    return Here(pod["metadata"]["name"], since, gated(pod), works, told, **known.get(uid_of(pod), {}))
+    told = condition(pod, names.SITE_GATE)
+    from_the_pod = {
+        "pod": pod["metadata"]["name"],
+        "since": datetime.fromisoformat(pod["metadata"]["creationTimestamp"]),
+        "gated": gated(pod),
+        "phase": str((pod.get("status") or {}).get("phase") or ""),
+        "status": str(told.get("status") or ""),
+        "told": str(told.get("reason") or ""),
+    }
+    found = known.get(uid_of(pod), {})
+    return Here(**from_the_pod, **{name: found[name] for name in FROM_THE_LEDGER if name in found})
 
 
 async def _policy(client: Client) -> tuple[SitePolicySpec | None, str]:

@@ -16,6 +16,7 @@ from panal.kube.client import Client, Selector
 from panal.kube.execution import ProgramFailed
 from panal.site.known import KnownRuns
 
+UNKNOWN, BROKEN = 2, 1  # how the program ends that does not know an option, or whose ledger is broken
 INSTALL = "Install the site controller with the credentials of the site's owner: kubectl apply --server-side -f deploy/site.yaml."
 
 
@@ -36,8 +37,18 @@ async def entries(client: Client, *options: str) -> AsyncIterator[dict[str, Any]
             for line in lines:
                 yield json.loads(line)
     except ProgramFailed as error:
-        remedy = "Keep the file as it is, and find out who could write to the volume of the site controller."
-        raise Problem(Code.UNHEALTHY, f"the ledger: {error}", remedy) from error
+        raise _problem(error) from error
+
+
+def _problem(error: ProgramFailed) -> Problem:
+    """By the code with which `panal.site_controller.ledger` ends."""
+    if error.code == UNKNOWN:
+        remedy = "Write it as --help says. If it is written so, the site controller has another version than this command."
+        return Problem(Code.USAGE, str(error), remedy)
+    if error.code == BROKEN:
+        remedy = "Keep the files as they are, and find out who could write to the volume of the site controller."
+        return Problem(Code.UNHEALTHY, str(error), remedy)
+    return Problem(Code.UNHEALTHY, f"the ledger was not read: {error}", f"See kubectl -n {names.SITE_CONTROLLER} describe pods.")
 
 
 def receipts(file: Path) -> dict[str, Mapping[str, Any]]:

@@ -20,7 +20,12 @@ MAX_ERRORS = 4000  # bytes that are kept
 
 
 class ProgramFailed(Exception):  # noqa: N818  the program failed, not this one
-    """The program ended with another code than 0. The message is what it wrote to its errors, or the API server's."""
+    """The program ended with another code than 0, which is `code`, or 0 if it did not begin. The message is what it wrote to its errors, or
+    the API server's."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 async def output(socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[bytes]:
@@ -42,4 +47,10 @@ async def output(socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[bytes
 
 def _check(status: dict[str, Any], said: bytes) -> None:
     if status.get("status") != "Success":
-        raise ProgramFailed(said.decode(errors="replace").strip() or str(status.get("message") or status))
+        raise ProgramFailed(said.decode(errors="replace").strip() or str(status.get("message") or status), _code(status))
+
+
+def _code(status: dict[str, Any]) -> int:
+    causes = (status.get("details") or {}).get("causes") or ()
+    found = next((str(each.get("message")) for each in causes if each.get("reason") == "ExitCode"), "")
+    return int(found) if found.isdigit() else 0

@@ -41,14 +41,14 @@ NO_RUN = OfRun()
 
 @dataclass(slots=True)
 class OfPod:
-    """Of a Pod that has not ended. `asked`: its last request. `decided`: verdict, code, rule and request of the last decision. `allowed`:
-    the request that was."""
+    """Of a Pod that has not ended. `asked`: its last request. `decided`: of the last decision, its verdict first. `allowed`: the
+    request that was."""
 
     name: str
     run: str = ""  # NAMESPACE/NAME
     run_uid: str = ""
     asked: str = ""
-    decided: tuple[str, str, str, str] = ("", "", "", "")
+    decided: tuple[str, ...] = ("",)
     allowed: str = ""
     stopped: bool = False
     bytes: int = 0
@@ -189,8 +189,10 @@ def is_update(type_: str, *, error: bool, objects: int) -> bool:
     return type_.partition(".")[0] == TRAIN and (not error or objects > 1)
 
 
-def decided(entry: Entry) -> tuple[str, str, str, str]:
-    return entry["verdict"], entry.get("code", ""), entry.get("rule", ""), entry.get("request", "")
+def decided(entry: Entry) -> tuple[str, ...]:
+    """What makes it another decision. What a privacy budget has spent changes all the time."""
+    text = "" if entry.get("code") == Code.PRIVACY_BUDGET_SPENT else entry.get("text", "")
+    return entry["verdict"], entry.get("code", ""), entry.get("rule", ""), entry.get("request", ""), text
 
 
 def key_of(run: str, uid: str) -> str:

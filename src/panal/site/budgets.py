@@ -73,9 +73,6 @@ class Usage:
         return replace(self, runs={key: each for key, each in self.runs.items() if key != run})
 
 
-NO_USAGE = Usage()
-
-
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Of a budget: `spent` is the ε of the updates that have left, `planned` that of these and all that runs here may still send, both

@@ -1,19 +1,21 @@
 """What a collaborator's Pod asks of a site, read from the Pod itself.
 
 The hub writes the Pod, so only what the Pod is counts: its images, its data, its program and variables. What the hub says about the run
-(namespace, name, purpose, requester) is in an annotation, and is the hub's word. Everything else of the Pod must be as in every
-collaborator (`panal.site.form`): what differs might mount the data, or reach the network, in a way that nobody has decided about.
+(namespace, name, purpose, requester, rounds, clusters) is in an annotation, and is the hub's word. Everything else of the Pod must be as in
+every collaborator (`panal.site.form`): what differs might mount the data, or reach the network, in a way that nobody has decided about.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from panal.api import names
+from panal.api.placements import DNS_NAME
 from panal.site import form
 from panal.site.budgets import Terms, terms
 from panal.site.form import NotRecognizedError, expect
@@ -26,6 +28,7 @@ ID_LENGTH = 32  # hexadecimal digits
 LONGEST_ANNOTATION = 4096  # bytes
 LARGEST = 32 << 10  # bytes of all that a Pod asks, as JSON: the ledger has it of each
 LENGTHS = {"namespace": 63, "name": 63, "uid": 63, "purpose": 200, "requester": 253, "framework": 63}  # of what the hub says
+ADDED = ("minimum_clusters",)  # later than the others: the id of a request without it is as before
 COUNTS = ("rounds", "minimumClusters")
 LARGEST_COUNT = 1 << 53
 REQUIRED = ("namespace", "name", "uid", "framework")
@@ -96,7 +99,7 @@ class Asked:
     @property
     def id(self) -> str:
         """Hexadecimal digits for exactly this: another image, app, program or data of the same run is another request."""
-        content = {name: value for name, value in asdict(self).items() if name not in NOT_ASKED}
+        content = {name: value for name, value in asdict(self).items() if name not in NOT_ASKED and (value or name not in ADDED)}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:ID_LENGTH]
 
     def record(self) -> dict[str, Any]:
@@ -184,6 +187,8 @@ def _said(metadata: Object) -> tuple[dict[str, str], dict[str, int]]:
     for name, value in said.items():
         expect(isinstance(value, str) and len(value) <= LENGTHS[name] and value.isprintable(), f"{where}.{name}")
         expect(value or name not in REQUIRED, f"{where}.{name}")
+    for name in ("namespace", "name"):
+        expect(re.fullmatch(DNS_NAME, said[name]), f"{where}.{name}")
     return said, {name: _count(found.get(name)) for name in COUNTS}
 
 

@@ -13,7 +13,7 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -44,11 +44,22 @@ def files(folder: Path) -> list[Path]:
     return [*sorted(folder.glob("ledger-*.jsonl")), *([current] if current.exists() else [])]
 
 
-def lines(paths: list[Path]) -> Iterator[bytes]:
-    """All whole lines. One without an end is being written."""
-    for path in paths:
-        with path.open("rb") as file:
-            yield from (line for line in file if line.endswith(b"\n"))
+def lines(folder: Path) -> Iterator[bytes]:
+    """All whole lines of the ledger, whose files another process may be writing. One without an end is being written."""
+    with contextlib.ExitStack() as opened:
+        while True:
+            paths = files(folder)
+            with contextlib.suppress(FileNotFoundError):
+                found = [opened.enter_context(path.open("rb")) for path in paths]
+                if files(folder) == paths:  # no other file has begun meanwhile
+                    break
+        for file in found:
+            yield from whole(file)
+
+
+def whole(file: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines that have an end."""
+    return (line for line in file if line.endswith(b"\n"))
 
 
 def written(moment: datetime) -> str:
@@ -150,9 +161,10 @@ class Book:
         first = 1
         for path in files(self._folder):
             first = head.number + 1
-            for entry in checked(lines([path]), public, head):
-                head = Head(entry["number"], entry["hash"])
-                accounts.add(entry)
+            with path.open("rb") as file:
+                for entry in checked(whole(file), public, head):
+                    head = Head(entry["number"], entry["hash"])
+                    accounts.add(entry)
         if not current.exists():
             first = head.number + 1
         self._file = current.open("ab")

@@ -1,7 +1,8 @@
 """`python -m panal.site_controller.ledger [--since 7d|TIME] [--run NAMESPACE/NAME] [--verify|--here|--runs]`, in the site controller's Pod:
 prints the entries of the ledger as JSON lines. With --verify it checks all of them first, and after them prints the number and the hash of
-the last one, the key, and what is spent of the privacy budgets. In place of entries, --here prints what is known of the Pods that are here
-and of budgets, and --runs a line for each run, then one about the ledger.
+the last one, the key, and what is spent of the privacy budgets. In place of entries, --here prints a line for each Pod that has not ended,
+and --runs one for each run. It ends with 2 if it does not know an option or its value, and with 1 if the ledger is broken
+or cannot be read.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from panal.evidence.ledger import BrokenLedgerError, Entry, Head, checked
 from panal.evidence.sealed import fingerprint, public_pem
 from panal.site.accounts import Accounts, audited
 from panal.site.budgets import figures
-from panal.site.report import Report
-from panal.site_controller.book import KEY, files, lines
+from panal.site.report import Pods, Runs
+from panal.site_controller.book import KEY, lines
 from panal.site_controller.settings import LEDGER_DIR, LEDGER_VARIABLE
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -36,11 +37,12 @@ def main() -> None:
     folder = Path(os.environ.get(LEDGER_VARIABLE) or LEDGER_DIR)
     try:
         since = moment(arguments.since, datetime.now(UTC)) if arguments.since else None
-        if arguments.here:
-            _print(here(folder))
-            return
-        if arguments.runs:
-            for each in runs(folder, since):
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    try:
+        if arguments.here or arguments.runs:
+            for each in here(folder) if arguments.here else runs(folder, since):
                 _print(each)
             return
         if arguments.verify:
@@ -68,17 +70,17 @@ def _arguments() -> argparse.Namespace:
 
 def moment(text: str, now: datetime) -> datetime:
     """Raises ValueError."""
-    if found := re.fullmatch(r"([0-9]{1,6})([smhdw])", text):
-        return now - timedelta(**{UNITS[found[2]]: int(found[1])})
     try:
+        if found := re.fullmatch(r"([0-9]{1,6})([smhdw])", text):
+            return now - timedelta(**{UNITS[found[2]]: int(found[1])})
         parsed = datetime.fromisoformat(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"--since {text}: write 7d, 12h, 30m, or a time such as 2026-03-01T08:00:00Z") from error
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def entries(folder: Path) -> Iterator[Entry]:
-    for line in lines(files(folder)):
+    for line in lines(folder):
         yield json.loads(line)
 
 
@@ -89,28 +91,28 @@ def head(folder: Path) -> Entry:
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError(f"{KEY} is no Ed25519 key")
     accounts = Accounts()
-    last = _last(audited(checked(lines(files(folder)), key), accounts))
+    last = _last(audited(checked(lines(folder), key), accounts))
     found = {"number": last.number, "hash": last.hash, "key": public_pem(key), "fingerprint": fingerprint(key)}
     budgets = _budgets(accounts)
     return found | ({"budgets": budgets} if budgets else {})
 
 
-def here(folder: Path) -> Entry:
-    """What the Pods that are here ask, what was decided about them, and what updates have spent. `policy`: its generation."""
-    accounts, report = Accounts(), Report()
+def here(folder: Path) -> Iterator[Entry]:
+    """What is known of each Pod that has not ended; at last the generation of the policy, and what is spent of its budgets."""
+    pods = Pods()
     for entry in entries(folder):
-        accounts.add(entry)
-        report.add(entry)
-    return {"policy": accounts.policy.get("generation", 0), "pods": report.here(), "budgets": _budgets(accounts)}
+        pods.add(entry)
+    yield from pods.records()
+    yield {"policy": pods.accounts.policy.get("generation", 0), "budgets": _budgets(pods.accounts)}
 
 
 def runs(folder: Path, since: datetime | None) -> Iterator[Entry]:
-    """What is known of each run; at last when the ledger begins, and the number of its entries."""
-    report = Report(since)
+    """What is known of each run; at last when the ledger begins."""
+    found = Runs(since)
     for entry in entries(folder):
-        report.add(entry)
-    yield from (run.record() for run in report.listed())
-    yield {"begins": report.begins, "entries": report.number}
+        found.add(entry)
+    yield from (run.record() for run in found.listed())
+    yield {"begins": found.begins}
 
 
 def _budgets(accounts: Accounts) -> list[dict[str, Any]]:

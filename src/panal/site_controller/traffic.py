@@ -208,9 +208,8 @@ class Traffic:
         sender = self._senders[uid]
         async with sender.lock:
             await self._record(sender, ended=True)
-            if pod.allowed:
-                sums = {"bytes": pod.bytes, "rounds": rounds_of(pod.replies.values()), "replies": len(pod.replies)}
-                await self._book.write(Kind.ENDED, **_about(uid, pod), **sums)
+            sums = {"bytes": pod.bytes, "rounds": rounds_of(pod.replies.values()), "replies": len(pod.replies)}
+            await self._book.write(Kind.ENDED, **_about(uid, pod), **sums)
             self._book.accounts.pods.pop(uid, None)
             self._senders.pop(uid, None)
             self._file(uid).unlink(missing_ok=True)
@@ -288,7 +287,9 @@ class Traffic:
 
 
 def _about(uid: str, pod: OfPod) -> dict[str, Any]:
-    return {"pod": pod.name, "podUid": uid, "request": pod.allowed, "run": pod.run, "uid": pod.run_uid}
+    """Of a Pod that was never allowed its last request, if it was recognized."""
+    of_run = {"request": pod.allowed or pod.asked, "run": pod.run, "uid": pod.run_uid}
+    return {"pod": pod.name, "podUid": uid, **{name: value for name, value in of_run.items() if value}}
 
 
 def about_pod(request: Asked) -> dict[str, Any]:

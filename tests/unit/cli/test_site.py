@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from panal.cli import site, site_ledger
 from panal.cli.main import main
 from panal.client import site as site_of_client
 from panal.client.problem import Code
+from panal.client.site import Here
 from panal.kube import kinds
 from panal.kube.errors import KubeError
 from panal.kube.times import now_utc
@@ -35,8 +36,9 @@ from panal.site.policy import SitePolicySpec
 from panal.site.request import NotRecognizedError, asked
 from panal.site_controller.book import Book
 from panal.site_controller.ledger import entries
-from panal.site_controller.traffic import about_pod
+from panal.site_controller.traffic import Traffic, about_pod
 
+HOURS = {"start": "00:00", "end": "00:01", "days": ["Monday"], "timeZone": "UTC"}
 RULE = {"name": "research", "data": ["pvc://digits"], "images": ["registry.example.com/app@*"]}
 REQUEST = asked(site_pods.pod()).id
 
@@ -122,7 +124,14 @@ class Controller:
         self._write([(Kind.LEFT, self._of(pod) | reply | {"objects": 2, "reply": number})])
 
     def end(self, pod: str) -> None:
-        self._write([(Kind.ENDED, self._of(pod) | {"bytes": 0, "rounds": 0, "replies": 0})])
+        """It is gone, and the site controller has noticed."""
+        found = self._of(pod)
+        self._owner.delete(kinds.POD, names.COLLABORATOR_NAMESPACE, pod)
+
+        async def end(book: Book) -> None:
+            await Traffic(book, self._folder, lambda _: None).end(found["podUid"], book.accounts.pods[found["podUid"]])
+
+        self._with_book(end)
 
     def _of(self, pod: str) -> dict[str, Any]:
         return about_pod(next(asked(each) for each in self._owner.list(kinds.POD) if each["metadata"]["name"] == pod))
@@ -134,14 +143,20 @@ class Controller:
         return accounts
 
     def _write(self, content: list[tuple[Kind, dict[str, Any]]]) -> None:
-        async def write() -> None:
-            book = Book(self._folder, self._key, now_utc, "1")
-            await book.open()
+        async def write(book: Book) -> None:
             for kind, each in content:
                 await book.write(kind, **each)
+
+        self._with_book(write)
+
+    def _with_book(self, work: Callable[[Book], Coroutine[Any, Any, None]]) -> None:
+        async def work_on() -> None:
+            book = Book(self._folder, self._key, now_utc, "1")
+            await book.open()
+            await work(book)
             book.close()
 
-        asyncio.run(write())
+        asyncio.run(work_on())
 
     async def printed(self, _: object, *options: str) -> AsyncIterator[dict[str, Any]]:
         """In place of the program in the Pod."""
@@ -203,7 +218,7 @@ def test_runs_are_shown_with_what_they_ask_and_why_they_wait(owner, panal, contr
     lines = {line.split()[1]: line for line in out.splitlines() if "ns/" in line}
     assert code == Code.OK
     assert "Waits for you" in lines["ns/digits"]
-    assert REQUEST[:12] in lines["ns/digits"]
+    assert REQUEST in lines["ns/digits"]
     assert "pvc://digits/train" in lines["ns/digits"]
     assert "Refused" in lines["ns/other"]
     assert "marketing is not in purposes" in lines["ns/other"]
@@ -223,7 +238,7 @@ def test_a_pod_that_is_not_recognized_is_shown(owner, panal, controller) -> None
 def test_approve_and_refuse_write_the_policy(owner, panal, controller) -> None:
     write_policy(owner, RULE | {"approval": "Required"})
     add(owner, "digits-0")
-    assert panal("site", "approve", REQUEST[:12])[0] == Code.OK
+    assert panal("site", "approve", REQUEST)[0] == Code.OK
     assert policy(owner)["approved"] == [REQUEST]
     code, out, _ = panal("site", "refuse", REQUEST)
     assert (code, "refused:" in out) == (Code.OK, True)
@@ -231,7 +246,7 @@ def test_approve_and_refuse_write_the_policy(owner, panal, controller) -> None:
     assert policy(owner)["rules"][0]["name"] == "research"
     code, _, err = panal("site", "approve", "0" * 12)
     assert code == Code.NOT_FOUND
-    assert REQUEST[:12] in err
+    assert REQUEST in err
 
 
 def test_stop_ends_what_works_and_keeps_what_waits(owner, panal, controller) -> None:
@@ -322,10 +337,63 @@ def test_an_answer_is_for_the_request_that_the_site_controller_knows(owner, pana
     write_policy(owner, RULE | {"approval": "Required"})
     add(owner, "digits-0")
     controller.calls = lambda id_: id_[::-1]
-    assert panal("site", "approve", REQUEST[:12])[0] == Code.NOT_FOUND
-    code, out, _ = panal("site", "approve", REQUEST[::-1][:12])
+    assert panal("site", "approve", REQUEST)[0] == Code.NOT_FOUND
+    code, out, _ = panal("site", "approve", REQUEST[::-1])
     assert (code, "digits-0: Starting: rule research" in out) == (Code.OK, True)
     assert policy(owner)["approved"] == [REQUEST[::-1]]
+
+
+@pytest.mark.parametrize("waits", [{"suspend": True}, {"rules": [RULE | {"hours": HOURS}]}])
+def test_a_request_that_waits_is_refused(owner, panal, controller, waits: dict[str, Any]) -> None:
+    write_policy(owner, **({"rules": [RULE]} | waits))
+    add(owner, "digits-0")
+    code, out, _ = panal("site", "refuse", REQUEST)
+    assert (code, "digits-0: Refused: the request" in out) == (Code.OK, True)
+    code, out, _ = panal("site", "approve", REQUEST)
+    assert (code, "digits-0: Suspended" in out or "digits-0: Waits" in out) == (Code.OK, True)
+
+
+def test_of_an_id_all_digits_are_needed(owner, panal, controller) -> None:
+    write_policy(owner, RULE | {"approval": "Required"})
+    add(owner, "digits-0")
+    code, _, err = panal("site", "approve", REQUEST[:-1])
+    assert (code, REQUEST in err) == (Code.NOT_FOUND, True)
+
+
+CASES: list[tuple[dict[str, Any], str]] = [
+    ({"gated": True}, "Not decided"),
+    ({"gated": True, "status": "Unknown", "told": "Undisclosed"}, "Waits"),
+    ({"gated": True, "status": "Unknown", "told": "ApprovalRequired"}, "Waits for you"),
+    ({"gated": True, "status": "False", "told": "Undisclosed"}, "Refused"),
+    ({"gated": True, "status": "True", "told": "Allowed"}, "Starting"),
+    ({"gated": True, "status": "False", "told": "Undisclosed", "verdict": "Waits", "code": "SiteSuspended"}, "Suspended"),
+    ({"gated": False, "phase": "Pending", "verdict": "Allowed"}, "Starting"),
+    ({"gated": False, "phase": "Running", "verdict": "Allowed"}, "Running"),
+    ({"gated": False, "phase": "Failed", "verdict": "Allowed"}, "Failed"),
+    ({"gated": False, "phase": "Running", "verdict": "Stopped", "code": "SiteSuspended"}, "Stopped"),
+]
+
+
+@pytest.mark.parametrize(("found", "word"), CASES)
+def test_the_state_of_a_pod(found: dict[str, Any], word: str) -> None:
+    assert site.state(Here("digits-0", now_utc(), **found)) == word
+
+
+def test_what_the_site_controller_tells_since_its_decision_is_shown() -> None:
+    blocked = Here(
+        "digits-0", now_utc(), gated=False, phase="Running", told="MessageNotRecognized", verdict="Allowed", text="rule research"
+    )
+    assert site.why(blocked) == "MessageNotRecognized: rule research"
+    silent = Here("digits-0", now_utc(), gated=True, told="Undisclosed", verdict="Refused", code="DataNotAllowed", text="why")
+    assert site.why(silent) == "why"
+
+
+def test_an_app_hash_is_shown_where_it_is_checked() -> None:
+    asked = {"framework": "flower", "appHash": "ab" * 32, "image": "app"}
+    run = {"run": "a/b", "first": "", "last": "", "here": False, "works": False, "allowed": True, "rounds": 0, "bytes": 0, "asked": asked}
+    assert site_ledger._run(run)[8] == "abababababab"
+    for other in ({"framework": "openfl"}, {"appHash": "513cbc62ed36"}):
+        assert site_ledger._run(run | {"asked": asked | other})[8] == ""
 
 
 def test_an_answer_that_the_site_controller_does_not_heed_fails(owner, panal, controller, monkeypatch) -> None:
@@ -334,7 +402,7 @@ def test_an_answer_that_the_site_controller_does_not_heed_fails(owner, panal, co
     add(owner, "digits-0")
     controller.decide()
     controller.asleep = True
-    code, out, err = panal("site", "approve", REQUEST[:12])
+    code, out, err = panal("site", "approve", REQUEST)
     assert (code, "approved:" in out) == (Code.TIMEOUT, False)
     assert "the answer is in the SitePolicy" in err
     assert policy(owner)["approved"] == [REQUEST]
@@ -414,14 +482,17 @@ def test_runs_are_listed_with_what_was_decided_and_what_has_left(owner, panal, c
     controller.left("works-0", 2)
     _, out, _ = panal("site", "runs", "--since", "7d")
     works, other = (next(line for line in out.splitlines() if f"ns/{name}" in line) for name in ("works", "other"))
-    for word in ("now", "Here", "2.0 KiB", "pvc://digits/train", "mara, research", "rule research"):
+    for word in ("now", "Here", "2.0 KiB", "pvc://digits/train", site_pods.APP_HASH[:12], "mara   ", "research   ", "rule research"):
         assert word in works
     assert "Not allowed now" in other
     assert "PurposeNotAllowed rule research: marketing is not in purposes" in other
     assert "The ledger begins at" in out
     for pod in ("works-0", "other-0"):
         controller.end(pod)
-        owner.delete(kinds.POD, names.COLLABORATOR_NAMESPACE, pod)
+    assert [line.split("Z   ")[2].split("   ")[0] for line in panal("site", "runs")[1].splitlines() if "ns/" in line] == [
+        "Never allowed",
+        "Ended",
+    ]
     other, works = json.loads(panal("site", "runs", "-o", "json")[1])["runs"]  # in the order of their entries
     assert (works["run"], works["here"], works["allowed"], works["rounds"], works["bytes"]) == ("ns/works", False, True, 2, 2048)
     assert (other["allowed"], other["code"], other["rounds"]) == (False, "PurposeNotAllowed", 0)
@@ -436,5 +507,7 @@ def test_a_head_that_was_kept_must_be_in_the_ledger(owner, panal, controller) ->
     write_policy(owner, RULE | {"maxRounds": 3})
     _, out, _ = panal("site", "verify", "--head", head["hash"])
     assert f"entry {head['number']} has the head that you kept" in out
+    for wrong in ("0" * 64, ""):
+        assert panal("site", "verify", "--head", wrong)[0] == Code.UNHEALTHY
     code, _, err = panal("site", "verify", "--head", "0" * 64)
     assert (code, "none of which has the hash" in err) == (Code.UNHEALTHY, True)

@@ -8,7 +8,7 @@ import pytest
 
 import site_pods
 from gated_pods import policy, rule
-from panal.site.accounts import Accounts, kind_of, rounds_of
+from panal.site.accounts import Accounts, decided, kind_of, rounds_of
 from panal.site.codes import SENTENCES, WAITS, Code
 from panal.site.decide import Decision, Left
 from panal.site.in_force import InForce, condition, gated, in_force, judgement, request_of
@@ -112,7 +112,7 @@ def test_accounts_follow_the_entries() -> None:
     ):
         accounts.add(entry)
     pod, run = accounts.pods["1"], accounts.runs["u"]
-    assert (pod.asked, pod.allowed, pod.decided, pod.stopped) == ("r", "r", ("Allowed", "", "a", "r"), True)
+    assert (pod.asked, pod.allowed, pod.decided, pod.stopped) == ("r", "r", ("Allowed", "", "a", "r", ""), True)
     assert (pod.bytes, pod.replies) == (16, {"a": "train", "e": "evaluate"})
     assert (run.bytes, run.replies, run.refused) == (16, {"train": 1, "evaluate": 1}, Left(16, 2))
     assert accounts.policy["generation"] == 3
@@ -132,3 +132,10 @@ def test_a_round_with_secure_aggregation_is_one() -> None:
     steps = ["query.panal_keys", "query.panal_shares", "train", "query.panal_survivors", "query.panal_unmask"]
     assert rounds_of(map(kind_of, [*steps, "evaluate"] * 3)) == 3
     assert [kind_of(type_) for type_ in ("query.panal_keys.more", "query.panal", "query.keys", "query")] == ["query"] * 4
+
+
+def test_another_text_is_another_decision_but_for_what_a_budget_has_spent() -> None:
+    few = {"verdict": "Refused", "code": "MinimumClustersTooLow", "text": "5 is needed"}
+    assert decided(few) != decided(few | {"text": "3 is needed"})
+    spent = {"verdict": "Refused", "code": "PrivacyBudgetSpent", "text": "2 is spent"}
+    assert decided(spent) == decided(spent | {"text": "3 is spent"})

@@ -40,7 +40,7 @@ async def opened(folder: Path, **options: Any) -> Book:
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:
-    return list(checked(lines(files(folder)), SIGNS.public_key()))
+    return list(checked(lines(folder), SIGNS.public_key()))
 
 
 async def test_it_goes_on_after_a_restart(tmp_path: Path) -> None:
@@ -198,6 +198,24 @@ async def test_accounts_change_in_the_thread_of_the_event_loop(tmp_path: Path, m
     found.close()
 
 
+async def test_a_file_that_begins_while_the_ledger_is_read_costs_no_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await opened(tmp_path)
+    for number in range(3):
+        await found.write(Kind.SENT, **POD, requests=number, bytes=1)
+    was, moved = Path.open, []
+
+    def late(path: Path, *args: Any) -> Any:
+        if path.name == LEDGER and not moved:
+            moved.append(path.rename(tmp_path / "ledger-000000000001.jsonl"))
+            path.touch()
+        return was(path, *args)
+
+    monkeypatch.setattr(Path, "open", late)
+    assert [each["number"] for each in entries(tmp_path)] == [1, 2, 3, 4]
+    assert moved
+    found.close()
+
+
 def command(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PANAL_LEDGER_DIR": str(folder)}
     program = [sys.executable, "-m", "panal.site_controller.ledger", *args]
@@ -219,7 +237,10 @@ async def test_the_command_prints_entries_and_the_head(tmp_path: Path) -> None:
     done = command(tmp_path, "--verify")
     assert (done.returncode, done.stdout) == (1, "")
     assert "entry 2 was changed" in done.stderr
-    assert "write 7d" in command(tmp_path, "--since", "long").stderr
+    for wrong in ("long", "999999w"):
+        done = command(tmp_path, "--runs", "--since", wrong)
+        assert (done.returncode, "write 7d" in done.stderr) == (2, True)
+    assert command(tmp_path, "--unknown").returncode == 2
 
 
 def test_times_are_ago_or_of_a_calendar() -> None:
