@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -107,23 +108,9 @@ def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
     if before is None:
         suspended = "suspended, " if after.get("suspend") else ""
         return f"{suspended}rules {', '.join(str(each.get('name')) for each in after.get('rules') or ()) or 'none'}"
-    found: list[str] = []
-    for name in sorted(before.keys() | after.keys()):
-        old, new = before.get(name), after.get(name)
-        if old == new:
-            continue
-        if name == "rules":
-            found += _rules(old or (), new or ())
-        elif all(isinstance(each, str) for value in (old or (), new or ()) if isinstance(value, list) for each in value):
-            found.append(f"{name} {_words(old, new)}" if isinstance(old or new, list) else f"{name}: {new}")
-        else:
-            found.append(f"{name} changed")
-    return "; ".join(found) or "the same"
-
-
-def _words(old: Sequence[str] | None, new: Sequence[str] | None) -> str:
-    added, removed = (sorted(set(a or ()) - set(b or ())) for a, b in ((new, old), (old, new)))
-    return ", ".join([*(f"+{each}" for each in added), *(f"-{each}" for each in removed)]) or "in another order"
+    rules = _rules(before.get("rules") or (), after.get("rules") or ()) if before.get("rules") != after.get("rules") else ()
+    others = _fields(*({name: value for name, value in each.items() if name != "rules"} for each in (before, after)))
+    return "; ".join([*rules, *others]) or "the same"
 
 
 def _rules(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -131,11 +118,26 @@ def _rules(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -
     found = [f"rule {name} is new" for name in after if name not in before] + [
         f"rule {name} is gone" for name in before if name not in after
     ]
-    for name in (name for name in after if name in before):
-        fields = sorted(key for key in before[name].keys() | after[name].keys() if before[name].get(key) != after[name].get(key))
-        if fields:
-            found.append(f"rule {name}: {', '.join(fields)}")
+    changed = {name: ", ".join(_fields(before[name], after[name])) for name in after if name in before}
+    found += [f"rule {name}: {fields}" for name, fields in changed.items() if fields]
     return found or ["rules in another order"]
+
+
+def _fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """Those that differ: of a list of texts what was added and removed, of another value the new one."""
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        if all(isinstance(each, list) and all(isinstance(text, str) for text in each) for each in (old or [], new or [])):
+            yield f"{name} {_words(old or (), new or ())}"
+        else:
+            yield f"{name} {'removed' if new is None else json.dumps(new, ensure_ascii=False)}"
+
+
+def _words(old: Sequence[str], new: Sequence[str]) -> str:
+    changed = [*(f"+{each}" for each in new if each not in old), *(f"-{each}" for each in old if each not in new)]
+    return " ".join(changed) or "in another order"
 
 
 def _joined(entry: dict[str, Any], fields: Iterable[str]) -> str:

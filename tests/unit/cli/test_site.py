@@ -452,11 +452,12 @@ def test_of_a_policy_the_log_says_what_is_new() -> None:
     then = {"rules": [{"name": "a", "maxRounds": 2, "namespaces": ["x"]}, {"name": "c"}], "approved": ["2", "1"], "suspend": True}
     assert site_ledger.changes(None, first) == "rules a, b"
     assert site_ledger.changes(None, {"suspend": True}) == "suspended, rules none"
-    assert site_ledger.changes(first, then) == "approved +2; rule c is new; rule b is gone; rule a: maxRounds, namespaces; suspend: True"
+    told = "rule c is new; rule b is gone; rule a: maxRounds 2, namespaces +x; approved +2; suspend true"
+    assert site_ledger.changes(first, then) == told
     assert site_ledger.changes(first, first) == "the same"
     assert site_ledger.changes(first, {}) == "there is no policy"
-    assert site_ledger.changes({}, {"privacyBudgets": [{"data": "None"}]}) == "privacyBudgets changed"
-    assert site_ledger.changes({"approved": ["1"]}, {"disclosure": "None"}) == "approved -1; disclosure: None"
+    assert site_ledger.changes({}, {"privacyBudgets": [{"data": "None"}]}) == 'privacyBudgets [{"data": "None"}]'
+    assert site_ledger.changes({"approved": ["1"]}, {"disclosure": "None"}) == 'approved -1; disclosure "None"'
     assert (
         site_ledger.changes({"rules": [{"name": "a"}, {"name": "b"}]}, {"rules": [{"name": "b"}, {"name": "a"}]})
         == "rules in another order"
@@ -469,7 +470,7 @@ def test_the_log_compares_each_policy_with_the_one_before_it(owner, panal, contr
     write_policy(owner, RULE | {"maxRounds": 3})
     _, out, _ = panal("site", "log", "--since", "7d")
     told = [line.partition("policy")[2].strip() for line in out.splitlines() if "policy" in line]
-    assert told == ["generation 1: rules research", "generation 2: rule research: maxRounds"]
+    assert told == ["generation 1: rules research", "generation 2: rule research: maxRounds 3"]
     assert "The ledger begins at" in out
 
 
