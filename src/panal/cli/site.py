@@ -14,6 +14,7 @@ from panal.client.access import Access
 from panal.client.problem import Code, Problem
 from panal.client.site import Here, Site
 from panal.kube.times import to_time
+from panal.site.accounts import EXHAUSTED
 from panal.site.codes import Code as Why
 from panal.site.decide import Verdict
 from panal.site.in_force import ALLOWED, STATUS
@@ -107,8 +108,9 @@ def _budget(found: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _row(here: Here, rule: SiteRule | None) -> tuple[str, ...]:
-    """`rule`: the one by which was decided."""
+    """`rule`: the one by which was decided. The limits of one that does not fit are none of this run."""
     asked = here.asked
+    rule = rule if here.verdict != Verdict.REFUSED or here.code in EXHAUSTED else None
     data = str(asked.get("data") or "none") if asked else ""
     rounds = f"{here.rounds}/{rule.max_rounds}" if rule and rule.max_rounds else str(here.rounds)
     left = f"{amount(here.bytes)} of {rule.max_bytes}" if rule and rule.max_bytes else amount(here.bytes)
@@ -132,22 +134,46 @@ def state(here: Here) -> str:
     return WAITING.get(here.code or here.told, verdict or "Not decided")
 
 
+def show(access: Access, request: str, as_json: bool) -> Code:
+    """All that a request asks, and what is decided about it."""
+
+    async def work() -> Code:
+        async with access.open() as client:
+            found = await site.read(client)
+        asked = one_of(found, request)
+        pods = [each for each in found.pods if each.request == request]
+        if as_json:
+            output.as_json([_pod(each) for each in pods])
+        else:
+            _print_asked(asked)
+            _print_decisions(pods)
+        return Code.OK
+
+    return done(work(), access)
+
+
+def _print_asked(asked: Mapping[str, Any]) -> None:
+    for name, value in asked.items():
+        output.line(f"  {name}: {json.dumps(value) if isinstance(value, dict | list) else value}")
+
+
+def _print_decisions(pods: Sequence[Here]) -> None:
+    for here in pods:
+        output.line(f"{here.pod}: {state(here)}: {why(here)}")
+
+
 def answer(access: Access, request: str, approve: bool) -> Code:
     """Approves or refuses a request that is here, and says what the site controller makes of it."""
 
     async def work() -> Code:
         async with access.open() as client:
             found = await site.read(client)
-            if found.unread:
-                raise Problem(Code.UNHEALTHY, f"the site controller does not say which requests are here: {found.unread}", ANYWAY)
-            asked = one_of(found.pods, request)
+            asked = one_of(found, request)
             generation, _ = await site.change(client, lambda spec: decided(spec, asked["request"], approve))
             pods = await site.until_decided(client, asked["request"], generation, lambda here: is_open(here, approve))
         output.line(f"{asked['request']} {'approved' if approve else 'refused'}:")
-        for name, value in asked.items():
-            output.line(f"  {name}: {json.dumps(value) if isinstance(value, dict | list) else value}")
-        for here in pods:
-            output.line(f"{here.pod}: {state(here)}: {why(here)}")
+        _print_asked(asked)
+        _print_decisions(pods)
         if not pods:
             output.line("its Pod has ended")
         return Code.OK
@@ -162,9 +188,11 @@ def is_open(here: Here, approve: bool) -> bool:
     return here.code not in DECIDED_ANYWAY
 
 
-def one_of(pods: Sequence[Here], request: str) -> Mapping[str, Any]:
+def one_of(found: Site, request: str) -> Mapping[str, Any]:
     """What the request asks. Its whole id is needed: whoever makes requests finds two whose ids begin alike. Raises Problem."""
-    known = {each.request: each.asked for each in pods if each.request}
+    if found.unread:
+        raise Problem(Code.UNHEALTHY, f"the site controller does not say which requests are here: {found.unread}", ANYWAY)
+    known = {each.request: each.asked for each in found.pods if each.request}
     if request not in known:
         here = ", ".join(sorted(known)) or "none"
         raise Problem(Code.NOT_FOUND, f"no run here asks by the request {request}; there is {here}", "See `panal site`.")
@@ -186,11 +214,12 @@ def stop(access: Access) -> Code:
                 await site.change(client, lambda _: {"suspend": True})
             except Problem as error:
                 problem = error
-            seconds = await site.end_pods(client)
+            seconds, ended = await site.end_pods(client)
         if problem:
             output.warn(f"the Pods of runs are ended ({seconds:.1f} s), but others may start: {problem}")
             raise problem
         output.line(f"everything is stopped ({seconds:.1f} s). Nothing starts here until `panal site resume`.")
+        output.line(f"ended: {', '.join(ended)}" if ended else "no run worked here")
         return Code.OK
 
     return done(work(), access)

@@ -20,7 +20,7 @@ Request = Annotated[str, typer.Argument(metavar="REQUEST", help="The request, as
 def add_to(app: typer.Typer) -> None:
     commands = typer.Typer(rich_markup_mode=None, help=HELP)
     commands.callback(invoke_without_command=True)(status)
-    for command in (runs, log, verify, evidence, approve, refuse, stop, resume):
+    for command in (runs, log, verify, evidence, show, approve, refuse, stop, resume):
         commands.command()(command)
     app.add_typer(commands, name="site")
 
@@ -53,10 +53,21 @@ def log(
 
 
 def verify(
-    head: Head = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None, output: Output = Format.TEXT
+    head: Head = None,
+    file: Annotated[Path | None, typer.Option(help="Check this file of `panal site log -o json`, without a cluster. Needs --key.")] = None,
+    key: Annotated[Path | None, typer.Option(help="The public key of the ledger (PEM), for --file.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    folder: Home = None,
+    output: Output = Format.TEXT,
 ) -> None:
     """Check every entry of the ledger, and print its head: keep that elsewhere, and nobody can shorten the ledger unnoticed."""
-    raise typer.Exit(int(site_ledger.verify(choose(kubeconfig, context, folder), head, output is Format.JSON)))
+    if (file is None) is not (key is None):
+        raise typer.BadParameter("--file and --key belong together")
+    as_json = output is Format.JSON
+    if file is not None and key is not None:
+        raise typer.Exit(int(site_ledger.verify_file(file, key, head, as_json)))
+    raise typer.Exit(int(site_ledger.verify(choose(kubeconfig, context, folder), head, as_json)))
 
 
 def evidence(
@@ -68,6 +79,13 @@ def evidence(
 ) -> None:
     """Compare this site's receipt in a file of evidence with the ledger, and name what does not fit."""
     raise typer.Exit(int(site_ledger.evidence(choose(kubeconfig, context, folder), file, output is Format.JSON)))
+
+
+def show(
+    request: Request, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None, output: Output = Format.TEXT
+) -> None:
+    """Show all that a request asks: also the app, the variables, the planned rounds and where its aggregator is."""
+    raise typer.Exit(int(site.show(choose(kubeconfig, context, folder), request, output is Format.JSON)))
 
 
 def approve(request: Request, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:

@@ -14,6 +14,7 @@ from panal.cli.run import done
 from panal.client import site_ledger
 from panal.client.access import Access
 from panal.client.problem import Code, Problem
+from panal.evidence.sealed import fingerprint, public_pem
 from panal.site.decide import ENFORCES
 from panal.site.policy import APP_HASH
 
@@ -88,7 +89,7 @@ def details(entry: dict[str, Any]) -> str:
             spent = "".join(f", ε {each['epsilon']:g} of {each['data']}" for each in entry.get("budgets") or ())
             return f"{what}, {amount(entry.get('bytes') or 0)}, {str(entry.get('digest') or '')[:16]}{spent}"
         case "sent":
-            return f"{entry.get('requests')} until now that belong to no reply, {amount(entry.get('bytes') or 0)}"
+            return f"{entry.get('requests')} sent before this that belong to no reply, {amount(entry.get('bytes') or 0)}"
         case "record":
             return f"SHA-256 {entry.get('record')}, made by the hub at {entry.get('recorded')}"
         case "ended":
@@ -181,7 +182,7 @@ def _run(run: Mapping[str, Any]) -> tuple[str, ...]:
     asked = run["asked"]
     app = asked.get("appHash", "")
     app = app[:DIGITS] if asked.get("framework") == ENFORCES and re.fullmatch(APP_HASH, app) else ""
-    until = "now" if run["here"] else moment(run["last"])
+    until = "now" if run["works"] else moment(run["last"])
     said = " ".join(filter(None, (run.get("code"), run.get("text"))))
     whose = (" ".join(asked.get(name, "").split()) or "-" for name in ("requester", "purpose"))
     left = (str(run["rounds"]), amount(run["bytes"]), asked.get("data") or "none") if asked else ("", "", "")
@@ -201,24 +202,46 @@ def verify(access: Access, kept: str | None, as_json: bool) -> Code:
     async def work() -> Code:
         async with access.open() as client:
             *found, head = [entry async for entry in site_ledger.entries(client, "--verify")]
-        number = next((each["number"] for each in found if each.get("hash") == kept), None)
-        if kept is not None and number is None:
-            why = f"the ledger has {head.get('number')} entries, none of which has the hash {kept}"
-            raise Problem(Code.UNHEALTHY, why, "It is another ledger than the one whose head you kept, or a part of it was taken away.")
-        if as_json:
-            output.as_json(head | ({"kept": number} if number else {}))
-        else:
-            output.line(f"the ledger is whole: {head.get('number')} entries, head {head.get('hash')}")
-            if number:
-                output.line(f"entry {number} has the head that you kept: all up to it is as it was then")
-            output.line(f"SHA-256 of the key: {head.get('fingerprint')}")
-            for each in head.get("budgets") or ():
-                output.line(
-                    f"privacy budget of {each['data']}: ε {each['spent']:g} of {each['limit']:g} is spent, by {each['updates']} updates"
-                )
+        _print_head(found, head, kept, as_json)
         return Code.OK
 
     return done(work(), access)
+
+
+def verify_file(file: Path, key: Path, kept: str | None, as_json: bool) -> Code:
+    """The same for a file that `panal site log -o json` has written, without a cluster. `key`: the public key of the ledger, PEM."""
+    found = site_ledger.saved(file, key)
+    last, public = found[-1], site_ledger.public_key(key)
+    head = {"number": last["number"], "hash": last["hash"], "key": public_pem(public), "fingerprint": fingerprint(public)}
+    _print_head(found, head, kept, as_json)
+    return Code.OK
+
+
+def _print_head(found: Sequence[Mapping[str, Any]], head: Mapping[str, Any], kept: str | None, as_json: bool) -> None:
+    """`found`: the entries, which are checked."""
+    number = None if kept is None else _number(found, kept)
+    if as_json:
+        said = {"entries": head["number"], "head": head["hash"], "key": head["key"], "fingerprint": head["fingerprint"]}
+        budgets = {"budgets": head["budgets"]} if "budgets" in head else {}
+        output.as_json(said | budgets | ({"kept": number} if number else {}))
+        return
+    output.line(f"the ledger is whole: {head['number']} entries, head {head['hash']}")
+    if number:
+        output.line(f"entry {number} has the head that you kept: all up to it is as it was then")
+    output.line(f"SHA-256 of the key: {head['fingerprint']}")
+    for each in head.get("budgets") or ():
+        output.line(f"privacy budget of {each['data']}: ε {each['spent']:g} of {each['limit']:g} is spent, by {each['updates']} updates")
+
+
+def _number(found: Sequence[Mapping[str, Any]], kept: str) -> int:
+    """Of the entry with a head that was kept. Raises Problem."""
+    if not re.fullmatch(APP_HASH, kept):
+        raise Problem(Code.USAGE, f"--head {kept}: a head has 64 hexadecimal digits", "Give it as `panal site verify` has printed it.")
+    number = next((each["number"] for each in found if each["hash"] == kept), None)
+    if number is None:
+        why = f"the ledger has {len(found)} entries, none of which has the hash {kept}"
+        raise Problem(Code.UNHEALTHY, why, "It is another ledger than the one whose head you kept, or a part of it was taken away.")
+    return int(number)
 
 
 def evidence(access: Access, file: Path, as_json: bool) -> Code:

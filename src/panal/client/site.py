@@ -168,19 +168,21 @@ async def until_decided(client: Client, request: str, generation: int, unanswere
         await asyncio.sleep(LOOK)
 
 
-async def end_pods(client: Client) -> float:
-    """Deletes the Pods of runs that work here, and waits until their containers have ended. Returns the seconds. Raises Problem."""
-    began, failed = time.monotonic(), ""
+async def end_pods(client: Client) -> tuple[float, list[str]]:
+    """Deletes the Pods of runs that work here, and waits until their containers have ended. Returns the seconds, and the Pods' names.
+    Raises Problem."""
+    began, failed, ended = time.monotonic(), "", set[str]()
     while True:
         pods = (await client.list(kinds.POD, Selector(namespace=names.COLLABORATOR_NAMESPACE))).items
         working = [pod for pod in pods if _is_of_a_run(pod) and not gated(pod)]
         if not working:
-            return time.monotonic() - began
+            return time.monotonic() - began, sorted(ended)
         if time.monotonic() - began > STOPPED_WITHIN:
             named = ", ".join(pod["metadata"]["name"] for pod in working[:3])
             node = "If its node is away, what runs there goes on until the node has contact again."
             why = f"{named}: still there after {STOPPED_WITHIN:.0f} s{failed and f': {failed}'}"
             raise Problem(Code.TIMEOUT, why, node)
+        ended |= {pod["metadata"]["name"] for pod in working}
         for pod in working:
             if "deletionTimestamp" not in pod["metadata"]:
                 metadata = pod["metadata"]

@@ -7,10 +7,14 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from panal.api import names
 from panal.client.evidence import of_file
 from panal.client.problem import Code, Problem
-from panal.evidence.sealed import Finding, differences, fingerprint, marks, read_key
+from panal.evidence.canonical import canonical
+from panal.evidence.ledger import BrokenLedgerError, checked
+from panal.evidence.sealed import Finding, differences, fingerprint, given_key, marks, read_key
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.execution import ProgramFailed
@@ -43,12 +47,39 @@ async def entries(client: Client, *options: str) -> AsyncIterator[dict[str, Any]
 def _problem(error: ProgramFailed) -> Problem:
     """By the code with which `panal.site_controller.ledger` ends."""
     if error.code == UNKNOWN:
-        remedy = "Write it as --help says. If it is written so, the site controller has another version than this command."
-        return Problem(Code.USAGE, str(error), remedy)
+        other = (
+            "" if str(error).startswith("--since") else "The site controller has another version than this command: upgrade one of them."
+        )
+        return Problem(Code.USAGE, str(error), other)
     if error.code == BROKEN:
         remedy = "Keep the files as they are, and find out who could write to the volume of the site controller."
         return Problem(Code.UNHEALTHY, str(error), remedy)
     return Problem(Code.UNHEALTHY, f"the ledger was not read: {error}", f"See kubectl -n {names.SITE_CONTROLLER} describe pods.")
+
+
+def saved(file: Path, key: Path) -> list[dict[str, Any]]:
+    """The entries of a file of `panal site log -o json`, which has the whole ledger and is checked. Raises Problem."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise Problem(Code.USAGE, f"{file} is no file of `panal site log -o json`: {error}", "Give the file as it was written.") from error
+    if not isinstance(found, list) or not found:
+        raise Problem(Code.USAGE, f"{file} has no entries", "Write it with `panal site log -o json`, without --since and --run.")
+    try:
+        return list(checked((canonical(each) for each in found), public_key(key)))
+    except (BrokenLedgerError, ValueError) as error:
+        remedy = "A file with --since or --run is a part of a ledger, and cannot be verified. Otherwise somebody has changed it."
+        raise Problem(Code.UNHEALTHY, f"{file}: {error}", remedy) from error
+
+
+def public_key(file: Path) -> Ed25519PublicKey:
+    """Raises Problem."""
+    try:
+        return given_key(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Problem(
+            Code.USAGE, f"{file} has no key of a ledger: {error}", "Get it with `panal site verify -o json | jq -r .key`."
+        ) from error
 
 
 def receipts(file: Path) -> dict[str, Mapping[str, Any]]:

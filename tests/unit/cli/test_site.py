@@ -262,7 +262,7 @@ def test_stop_ends_what_works_and_keeps_what_waits(owner, panal, controller) -> 
         }
     )
     code, out, _ = panal("site", "stop")
-    assert (code, "everything is stopped" in out) == (Code.OK, True)
+    assert (code, "everything is stopped" in out, "ended: works-0" in out) == (Code.OK, True, True)
     assert policy(owner)["suspend"] is True
     assert {pod["metadata"]["name"] for pod in owner.list(kinds.POD)} == {"waits-0", "of-the-owner"}
     assert "Suspended" in panal("site")[1]
@@ -430,7 +430,7 @@ ENTRIES: list[tuple[dict[str, Any], str]] = [
         "train, round 1, 1 B, d, ε 1.5 of pvc://a",
     ),
     ({"kind": "left", "error": True, "type": "train", "round": "3", "bytes": 100}, "an error, 100 B, "),
-    ({"kind": "sent", "requests": 7, "bytes": 100}, "7 until now that belong to no reply, 100 B"),
+    ({"kind": "sent", "requests": 7, "bytes": 100}, "7 sent before this that belong to no reply, 100 B"),
     ({"kind": "ended", "replies": 3, "rounds": 2, "bytes": 0}, "3 replies, 2 rounds, 0 B"),
     ({"kind": "stopped", "code": "SiteSuspended"}, "SiteSuspended"),
 ]
@@ -506,9 +506,58 @@ def test_a_head_that_was_kept_must_be_in_the_ledger(owner, panal, controller) ->
     controller.decide()
     head = json.loads(panal("site", "verify", "-o", "json")[1])
     write_policy(owner, RULE | {"maxRounds": 3})
-    _, out, _ = panal("site", "verify", "--head", head["hash"])
-    assert f"entry {head['number']} has the head that you kept" in out
-    for wrong in ("0" * 64, ""):
-        assert panal("site", "verify", "--head", wrong)[0] == Code.UNHEALTHY
+    _, out, _ = panal("site", "verify", "--head", head["head"])
+    assert f"entry {head['entries']} has the head that you kept" in out
+    for wrong in (head["head"][:12], ""):
+        code, _, err = panal("site", "verify", "--head", wrong)
+        assert (code, "64 hexadecimal digits" in err) == (Code.USAGE, True)
     code, _, err = panal("site", "verify", "--head", "0" * 64)
     assert (code, "none of which has the hash" in err) == (Code.UNHEALTHY, True)
+
+
+def test_a_saved_log_is_verified_without_the_cluster(owner, panal, controller, tmp_path) -> None:
+    write_policy(owner, RULE)
+    add(owner, "works-0", gated=False)
+    controller.decide()
+    controller.left("works-0", 1)
+    controller.asleep = True
+    saved, key = tmp_path / "log.json", tmp_path / "key.pem"
+    saved.write_text(panal("site", "log", "-o", "json")[1])
+    head = json.loads(panal("site", "verify", "-o", "json")[1])
+    key.write_text(head["key"])
+    given = ("site", "verify", "--file", str(saved), "--key", str(key))
+    code, out, _ = panal(*given, "--head", head["head"])
+    assert code == Code.OK
+    assert f"the ledger is whole: {head['entries']} entries, head {head['head']}" in out
+    assert f"SHA-256 of the key: {head['fingerprint']}" in out
+    entries = json.loads(saved.read_text())
+    for changed in (entries[1:], [*entries[:2], *entries[3:]], [*entries[:-1], entries[-1] | {"bytes": 7}]):
+        saved.write_text(json.dumps(changed))
+        assert panal(*given)[0] == Code.UNHEALTHY
+    saved.write_text(json.dumps(entries[:-1]))
+    assert panal(*given)[0] == Code.OK
+    assert panal(*given, "--head", head["head"])[0] == Code.UNHEALTHY
+    for wrong in ("", "[]", "{}", "[1]"):
+        saved.write_text(wrong)
+        assert panal(*given)[0] in (Code.USAGE, Code.UNHEALTHY)
+    key.write_text("no key")
+    saved.write_text(json.dumps(entries))
+    assert panal(*given)[0] == Code.USAGE
+    assert panal(*given[:-2])[0] == Code.USAGE
+
+
+def test_all_that_a_request_asks_is_shown_before_an_answer(owner, panal, controller) -> None:
+    write_policy(owner, RULE | {"approval": "Required"})
+    add(owner, "digits-0")
+    code, out, _ = panal("site", "show", REQUEST)
+    assert code == Code.OK
+    for word in (f"appHash: {site_pods.APP_HASH}", "rounds: 3", "aggregator: ", "minimumClusters: 2", "digits-0: Waits for you"):
+        assert word in out
+    assert json.loads(panal("site", "show", REQUEST, "-o", "json")[1])[0]["asked"]["request"] == REQUEST
+    assert not policy(owner).get("approved")
+
+
+def test_the_limit_of_a_rule_that_does_not_fit_is_none_of_the_run(owner, panal, controller) -> None:
+    write_policy(owner, RULE | {"maxRounds": 20, "purposes": ["marketing"]})
+    add(owner, "digits-0")
+    assert "/20" not in panal("site")[1]
