@@ -390,6 +390,23 @@ def test_suspend_stops_and_resume_lets_go_on(site: Cluster, controller: Running)
     assert [kind for kind in controller.kinds() if kind in ("stopped", "ended")] == ["stopped", "ended"]
 
 
+def test_the_ledger_says_which_images_a_pod_runs(site: Cluster, controller: Running) -> None:
+    site.apply(stateful_set("study"))
+    eventually(lambda: decision(site)[0] == "True" and not gates(site), "the Pod may run", 60)
+    ids = {"tools": "panal/tools@sha256:1", "gateway": "panal/gateway@sha256:2", "supernode": "app@sha256:3"}
+    state = {"ready": True, "restartCount": 0, "image": "", "state": {"running": {}}}
+    said = [{"name": name, "imageID": image, **state} for name, image in ids.items()]
+    for count in (1, 3, 3):  # as the kubelet says it, one after the other, and again
+        status = {"initContainerStatuses": said[:2], "containerStatuses": said[2:count], "phase": "Running", "podIP": f"192.0.2.{count}"}
+        patch = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+        site.kubectl("patch", "pod", "study-0", "-n", THERE, *patch)
+    eventually(lambda: "images" in controller.kinds(), "it is in the ledger", 10)
+    site.kubectl("delete", "statefulset", "study", "-n", THERE)
+    eventually(lambda: "ended" in controller.kinds(), "the Pod has ended", 60)
+    (entry,) = (each for each in controller.entries() if each["kind"] == "images")
+    assert (entry["images"], entry["run"]) == (ids, "ns/digits")
+
+
 def test_refused_then_approved(site: Cluster, controller: Running) -> None:
     site.apply(policy(rule(images=["other:1"])), stateful_set("study"))
     eventually(lambda: decision(site) == ("False", "ImageNotAllowed"), "it is refused", 60)
@@ -419,7 +436,7 @@ def test_a_run_that_does_not_fit_into_the_privacy_budget_starts_when_another_has
     assert known["budgets"][0]["reserved"] == pytest.approx(epsilon(3, 2.0, 1e-5), rel=1e-5)
     verdicts = {each["asked"]["uid"]: (each["verdict"], each["code"]) for each in pods}
     assert verdicts == {"first": ("Allowed", ""), "second": ("Refused", "PrivacyBudgetSpent"), "third": ("Refused", "PrivacyTooWeak")}
-    assert known["policy"] == site.get("sitepolicy", "site")["metadata"]["generation"]
+    assert str(known["policy"]) == site.kubectl("get", "sitepolicy", "site", "-o", "jsonpath={.metadata.generation}")
     assert controller.entries("--verify")[-1]["budgets"][0] | {"reserved": 0} == {
         "data": "None",
         "delta": 1e-5,

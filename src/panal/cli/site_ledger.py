@@ -24,6 +24,7 @@ BEGINS = "The ledger begins at {}: it says nothing about what was before."
 KINDS = {  # of the ledger's entries, as people read them
     "asked": "asks",
     "decided": "decided",
+    "images": "images",
     "left": "left the site",
     "sent": "other requests",
     "refused": "not let out",
@@ -84,6 +85,8 @@ def details(entry: dict[str, Any]) -> str:
             return _joined(entry, ("request", "data", "image", "purpose", "requester"))
         case "decided":
             return " ".join(filter(None, (str(entry.get("verdict")), str(entry.get("code") or ""), _joined(entry, ("text", "request")))))
+        case "images":
+            return ", ".join(f"{name} {image}" for name, image in sorted((entry.get("images") or {}).items()))
         case "left":
             what = "an error" if entry.get("error") else f"{entry.get('type')}, {_which(entry)}"
             spent = "".join(f", ε {each['epsilon']:g} of {each['data']}" for each in entry.get("budgets") or ())

@@ -51,6 +51,7 @@ class OfPod:
     decided: tuple[str, ...] = ("",)
     allowed: str = ""
     stopped: bool = False
+    images: Mapping[str, str] = field(default_factory=dict)  # that its containers run, by name
     bytes: int = 0
     replies: dict[str, str] = field(default_factory=dict)  # the type of each, by its name
 
@@ -109,6 +110,8 @@ class Accounts:
                     pod.allowed = entry["request"]
             case Kind.STOPPED:
                 pod.stopped = True
+            case Kind.IMAGES:
+                pod.images = entry["images"]
             case Kind.LEFT | Kind.SENT:
                 self._gone(pod, entry)
             case Kind.REFUSED if entry["code"] in EXHAUSTED:

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     POLICY = "policy"  # the whole spec, and its generation; an empty spec: there is none
     ASKED = "asked"
     DECIDED = "decided"
+    IMAGES = "images"  # of a Pod's containers, as the kubelet says: images, by container
     LEFT = "left"  # one reply
     SENT = "sent"  # what belongs to no reply
     REFUSED = "refused"  # a request of a Pod

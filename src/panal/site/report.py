@@ -65,7 +65,8 @@ class Pods:
 @dataclass(slots=True)
 class OfRun:
     """`name`: NAMESPACE/NAME; of a Pod that was not recognized, its own. `first` and `last`: the times of its entries. `asked`: of the last
-    request that was allowed, or of the last one while none was. `pods`: those that have not ended, with the last verdict about each.
+    request that was allowed, or of the last one while none was. `images`: that the containers of its last Pod
+    have run, by their names. `pods`: those that have not ended, with the last verdict about each.
     `others`: requests that belong to no reply. `replies`, `errors`, `others` and `bytes` are of the time that the report is about."""
 
     name: str
@@ -74,6 +75,7 @@ class OfRun:
     last: str = ""
     asked: Mapping[str, Any] = field(default_factory=dict)
     said: Mapping[str, Any] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
     allowed: bool = False
     pods: dict[str, str] = field(default_factory=dict)
     replies: Counter[str] = field(default_factory=Counter)
@@ -97,6 +99,7 @@ class OfRun:
             "works": self.works,
             "allowed": self.allowed,
             "asked": dict(self.asked),
+            "images": dict(self.images),
             **self.said,
             "rounds": rounds_of(self.replies.elements()),
             "replies": dict(sorted(self.replies.items())),
@@ -133,6 +136,8 @@ class Runs:
                     run.asked = self._asked[pod]
             case Kind.DECIDED | Kind.STOPPED:
                 self._decided(run, pod, decision(entry))
+            case Kind.IMAGES:
+                run.images = entry["images"]
             case Kind.LEFT | Kind.SENT if self._counts(entry["time"]):
                 _count(run, entry)
 

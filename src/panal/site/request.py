@@ -20,7 +20,7 @@ from panal.site import form
 from panal.site.budgets import Terms, terms
 from panal.site.form import NotRecognizedError, expect
 
-__all__ = ["ID_LENGTH", "Asked", "NotRecognizedError", "asked", "trimmed"]
+__all__ = ["ID_LENGTH", "Asked", "NotRecognizedError", "asked", "images", "trimmed"]
 
 Object = Mapping[str, Any]
 
@@ -33,6 +33,9 @@ COUNTS = ("rounds", "minimumClusters")
 LARGEST_COUNT = 1 << 53
 REQUIRED = ("namespace", "name", "uid", "framework")
 LARGEST_SPEC = 128 << 10  # bytes of a collaborator's, as JSON
+STATUSES = ("initContainerStatuses", "containerStatuses")
+MOST_CONTAINERS = 4
+LONGEST_IMAGE = 500  # characters of the kubelet's name of an image
 KEPT = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")
 NOT_ASKED = ("pod", "uid", "aggregator", "rounds")  # differ between Pods of one run
 
@@ -170,7 +173,21 @@ def trimmed(pod: Object) -> dict[str, Any]:
     if len(json.dumps(spec)) > LARGEST_SPEC:
         spec = {name: value for name, value in spec.items() if name == "schedulingGates"}
     conditions = [each for each in status.get("conditions") or () if each.get("type") == names.SITE_GATE]
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"conditions": conditions}}
+    kept = {"conditions": conditions, **{name: _trimmed(status[name]) for name in STATUSES if status.get(name)}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": kept}
+
+
+def _trimmed(statuses: list[Object]) -> list[dict[str, str]]:
+    return [{name: str(each.get(name) or "")[:LONGEST_IMAGE] for name in ("name", "imageID")} for each in statuses[:MOST_CONTAINERS]]
+
+
+def images(pod: Object) -> dict[str, str]:
+    """What the containers run, by their names: the kubelet's name of the image, with its digest. Empty until each has one."""
+    status = pod.get("status") or {}
+    found = {each["name"]: each.get("imageID") or "" for name in STATUSES for each in status.get(name) or ()}
+    spec = pod["spec"]
+    wanted = {each["name"] for name in ("initContainers", "containers") for each in spec.get(name) or ()}
+    return dict(sorted(found.items())) if found.keys() >= wanted and all(found.values()) else {}
 
 
 def _said(metadata: Object) -> tuple[dict[str, str], dict[str, int]]:

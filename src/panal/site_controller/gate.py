@@ -25,7 +25,7 @@ from panal.site.decide import Decision, Left, Verdict, next_change
 from panal.site.entries import Kind as EntryKind
 from panal.site.in_force import InForce, Judgement, gated, in_force, judged, judgement, request_of
 from panal.site.in_force import condition as told
-from panal.site.request import Asked, NotRecognizedError
+from panal.site.request import Asked, NotRecognizedError, images
 from panal.site_controller.book import Book, LedgerUnavailableError
 from panal.site_controller.traffic import Traffic, about_pod
 
@@ -177,7 +177,10 @@ class Gate:
             found = Judgement(found.asked, Decision(Code.POD_NOT_RECOGNIZED, "it was changed after it had been allowed"))
         if found.decision.verdict is not Verdict.ALLOWED:
             await self._stop(pod, found.asked, found.decision)
-        elif not pod["metadata"].get("deletionTimestamp"):
+            return
+        if found.asked and (run := images(pod)) and run != known.images:
+            await self._book.write(EntryKind.IMAGES, **about_pod(found.asked), images=run)
+        if not pod["metadata"].get("deletionTimestamp"):
             unknown = Decision(Code.MESSAGE_NOT_RECOGNIZED, "it has sent what is no message")
             await self._tell(pod, unknown if self.traffic.unknown(uid_of(pod)) else found.decision)
 

@@ -430,6 +430,7 @@ ENTRIES: list[tuple[dict[str, Any], str]] = [
         "train, round 1, 1 B, d, ε 1.5 of pvc://a",
     ),
     ({"kind": "left", "error": True, "type": "train", "round": "3", "bytes": 100}, "an error, 100 B, "),
+    ({"kind": "images", "images": {"supernode": "app@sha256:1", "gateway": "g@sha256:2"}}, "gateway g@sha256:2, supernode app@sha256:1"),
     ({"kind": "sent", "requests": 7, "bytes": 100}, "7 sent before this that belong to no reply, 100 B"),
     ({"kind": "ended", "replies": 3, "rounds": 2, "bytes": 0}, "3 replies, 2 rounds, 0 B"),
     ({"kind": "stopped", "code": "SiteSuspended"}, "SiteSuspended"),

@@ -30,6 +30,7 @@ STORY = entries(
     (1, Kind.STARTED, {"version": "1"}),
     (1, Kind.ASKED, POD | ASKED),
     (1, Kind.DECIDED, POD | {"verdict": "Allowed", "rule": "research", "text": "rule research", "policy": 1}),
+    (2, Kind.IMAGES, POD | {"images": {"supernode": "app@sha256:1"}}),
     (2, Kind.LEFT, reply(1)),
     (2, Kind.LEFT, reply(1, "evaluate")),
     (3, Kind.LEFT, reply(2, error=True)),
@@ -64,6 +65,7 @@ def test_a_run_is_told_from_its_entries() -> None:
         "works": False,
         "allowed": True,
         "asked": {"framework": "flower", "image": "app", "data": "pvc://digits"},
+        "images": {"supernode": "app@sha256:1"},
         "verdict": "Stopped",
         "code": "SiteSuspended",
         "rule": "research",
@@ -111,7 +113,7 @@ def test_a_pod_that_was_not_recognized_is_a_line_of_its_own() -> None:
 
 def test_a_pod_that_is_recognized_later_belongs_to_its_run() -> None:
     """As after an upgrade of the site controller."""
-    story = [*entries((1, Kind.DECIDED, NOT_RECOGNIZED)), *STORY[1:7]]
+    story = [*entries((1, Kind.DECIDED, NOT_RECOGNIZED)), *STORY[1:8]]
     (run,) = runs(story)
     assert (run.name, run.bytes, run.pods) == ("team/digits", 350, {"1": "Allowed"})
     (here,) = pods(story)
@@ -122,7 +124,7 @@ def test_a_hub_that_says_another_run_with_the_same_uid_hides_nothing() -> None:
     other = {"pod": "x-0", "podUid": "2", "request": "q", "run": "evil/other", "uid": "u"}
     refused = other | {"verdict": "Refused", "code": "DataNotAllowed", "rule": "research", "text": "no"}
     asks = other | ASKED | {"data": "pvc://harmless"}
-    first, second = runs([*STORY[:7], *entries((3, Kind.ASKED, asks), (3, Kind.DECIDED, refused))])
+    first, second = runs([*STORY[:8], *entries((3, Kind.ASKED, asks), (3, Kind.DECIDED, refused))])
     assert (first.name, first.asked["data"], first.bytes, first.works) == ("team/digits", "pvc://digits", 350, True)
     assert (second.name, second.asked["data"], second.bytes, second.works) == ("evil/other", "pvc://harmless", 0, False)
 
@@ -130,5 +132,5 @@ def test_a_hub_that_says_another_run_with_the_same_uid_hides_nothing() -> None:
 def test_a_refused_pod_of_a_run_that_works_changes_neither_its_state_nor_what_it_asked() -> None:
     other = {"podUid": "2", "request": "q"}
     refused = POD | other | {"verdict": "Refused", "code": "ImageNotAllowed"}
-    (run,) = runs([*STORY[:7], *entries((3, Kind.ASKED, POD | ASKED | other | {"image": "other"}), (3, Kind.DECIDED, refused))])
+    (run,) = runs([*STORY[:8], *entries((3, Kind.ASKED, POD | ASKED | other | {"image": "other"}), (3, Kind.DECIDED, refused))])
     assert (run.works, run.asked["image"], run.said["code"]) == (True, "app", "ImageNotAllowed")

@@ -11,7 +11,7 @@ import pytest
 
 import site_pods
 from panal.api import names
-from panal.site.request import Asked, NotRecognizedError, asked, trimmed
+from panal.site.request import Asked, NotRecognizedError, asked, images, trimmed
 
 Pod = dict[str, Any]
 SAID = {"namespace": "ns", "name": "digits", "uid": "7", "framework": "flower"}
@@ -336,17 +336,31 @@ def test_a_pod_that_asks_more_than_the_ledger_has_room_for_is_not_recognized(val
         asked(pod)
 
 
+RUNS = {"name": "supernode", "imageID": "app@sha256:1", "state": {"running": {}}, "restartCount": 0}
+
+
 def test_the_cache_keeps_what_is_read_of_a_pod() -> None:
     pod = site_pods.pod()
     condition = {"type": names.SITE_GATE, "status": "False", "reason": "DataNotAllowed"}
-    whole = {**pod, "status": {"conditions": [condition, {"type": "Ready"}], "podIP": "192.0.2.1"}}
+    whole = {**pod, "status": {"conditions": [condition, {"type": "Ready"}], "podIP": "192.0.2.1", "containerStatuses": [RUNS]}}
     whole["metadata"] = {**pod["metadata"], "labels": {"a": "b"}, "managedFields": [1], "resourceVersion": "7"}
     whole["metadata"]["annotations"] = {**pod["metadata"]["annotations"], "other": "x" * 100_000}
     found = trimmed(whole)
     assert asked(found) == asked(whole)
-    assert found["status"] == {"conditions": [condition]}
+    assert found["status"] == {"conditions": [condition], "containerStatuses": [{"name": "supernode", "imageID": "app@sha256:1"}]}
     assert found["metadata"].keys() == {"name", "namespace", "uid", "resourceVersion", "annotations"}
-    assert len(json.dumps(found)) < len(json.dumps(pod)) + 200
+    assert len(json.dumps(found)) < len(json.dumps(pod)) + 300
+
+
+def test_the_images_are_known_when_each_container_has_one() -> None:
+    pod = site_pods.pod()
+    inits = [{"name": name, "imageID": f"{name}@sha256:2"} for name in ("tools", "gateway")]
+    for status in ({}, {"containerStatuses": [RUNS]}, {"containerStatuses": [RUNS | {"imageID": ""}], "initContainerStatuses": inits}):
+        assert images(trimmed(pod | {"status": status})) == {}
+    found = images(trimmed(pod | {"status": {"containerStatuses": [RUNS], "initContainerStatuses": inits}}))
+    assert found == {"gateway": "gateway@sha256:2", "supernode": "app@sha256:1", "tools": "tools@sha256:2"}
+    many = trimmed(pod | {"status": {"containerStatuses": [RUNS | {"imageID": "x" * 9999}] * 99}})["status"]["containerStatuses"]
+    assert (len(many), len(many[0]["imageID"])) == (4, 500)
 
 
 @pytest.mark.parametrize("where", ["annotation", "variable"])
