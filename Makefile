@@ -168,14 +168,16 @@ chaos: $(VENV)/.ready ## kill processes of runs at random (CHAOS_KILLS times) on
 ENGINES := kubernetes nodes
 POLICIES := .cache/policies/governance-policy-propagator .cache/policies/config-policy-controller
 MARKS := real
+SERVERS := 4 # API servers at once; their tests wait for one another half of the time
 REAL = PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(PYTEST) -p no:cacheprovider
 
 test-real: $(VENV)/.ready $(FLOWER)/.ready $(if $(filter kubernetes,$(ENGINES)),$(POLICIES)) ## run the tests on real Kubernetes and Open Cluster Management (docs/design/testing.md)
 ifdef ARGS
 	$(REAL) tests/real $(ARGS)
 else # the clusters of one part end before those of the next start: all of them at once are too much for a small machine
-	$(REAL) tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*' --ignore-glob='*/test_soak*' --ignore-glob='*/test_s3*'
-	$(REAL) -n 4 tests/real/test_s3*.py # they mostly wait
+	$(REAL) -n $(SERVERS) --dist loadgroup tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*' --ignore-glob='*/test_soak*' \
+		--ignore=tests/real/test_weak_link.py
+	$(REAL) tests/real/test_weak_link.py # it measures delays
 	for engine in $(ENGINES); do $(REAL) tests/real/test_$${engine}_*.py -m "$(MARKS)"; done
 endif
 
