@@ -70,7 +70,7 @@ build: $(VENV)/.ready ## build the wheels and sdists of panal and panal-local in
 
 # A test that waits for programs has a second attempt (see the file).
 PYTEST := $(BIN)/python tests/testenv/again.py
-UNIT = $(PYTEST) -n $(WORKERS) --dist loadfile
+UNIT = $(PYTEST) -n $(MORE_WORKERS) --dist loadfile
 
 test-unit: $(VENV)/.ready ## run the unit tests
 	$(UNIT) tests/unit local/tests/unit
@@ -125,7 +125,7 @@ test-oauth2-proxy: $(VENV)/.ready .cache/oauth2-proxy ## run the tests of the da
 	cd tests/oauth2_proxy/proxy && GOFLAGS=-mod=readonly go build -o $(CURDIR)/$@ github.com/oauth2-proxy/oauth2-proxy/v7
 
 test-platform: $(VENV)/.ready
-	$(PYTEST) local/tests/platform -m "not long" --ignore=local/tests/platform/test_prototype.py # test-notebooks has it
+	$(PYTEST) -n $(WORKERS) --dist loadfile local/tests/platform -m "not long" --ignore=local/tests/platform/test_prototype.py # test-notebooks has it
 
 test-export: $(VENV)/.ready .cache/export/.ready ## run the tests of exports with the real ONNX, scikit-learn, XGBoost and, if it is installed there, PyTorch (downloads 400 MB the first time)
 	PANAL_EXPORT_VENV=$(CURDIR)/.cache/export $(PYTEST) tests/export
