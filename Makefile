@@ -26,7 +26,7 @@ MODEL_REGISTRY := $(or $(PANAL_MODEL_REGISTRY),.cache/model-registry)
 MODEL_REGISTRY_SOURCE ?= https://github.com/kubeflow/model-registry
 
 .PHONY: help demo example test-fields test-fields-short verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-model-registry test-otel test-oauth2-proxy test-export test-notebooks test-serving \
-	test-conformance test-conformance-nodes test-platform test-long test-real policies soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
+	test-conformance test-conformance-nodes test-platform test-long test-real policies soak chaos test-e2e test-pytorch check lint format types layers venv environments lock images crd \
 	manifest clean flower-known flower-versions screenshots
 
 help: ## list the targets
@@ -205,6 +205,9 @@ $(VENV)/.ready: pyproject.toml local/pyproject.toml requirements/dev.txt require
 	$(call install,$(VENV),--require-hashes -r requirements/dev.txt -r requirements/gateway.txt)
 	$(BIN)/$(PIP) install --no-deps --no-build-isolation --no-index -e . -e local
 	touch $@
+
+environments: $(call flower,$(firstword $(FLOWERS)))/.ready $(FLOWER)/.ready \
+	$(NOTEBOOK)/.ready $(PROTOTYPE)/.ready .cache/privacy/.ready .cache/fields/.ready # those of .ci/run
 
 .cache/%/.ready: requirements/%.txt $(VENV)/.ready # a framework of one version, such as flower-1.42
 	@echo "creating the framework's environment for the tests in $(@D)"
