@@ -34,6 +34,8 @@ STEPS = (
     "rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /etc/apt/apt.conf.d/99mmdebstrap",
     "rm -f /etc/hostname /etc/resolv.conf && touch /etc/resolv.conf",
     "find / -xdev -name __pycache__ -prune -exec rm -rf {} +",
+    # Nothing can write into a container's root, so that each process would compile the standard library again.
+    "python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3.* /usr/local/lib",
 )
 # Mounted while an image is built: how this machine reaches its package registries.
 HOST = ("/etc/apt", "/usr/share/keyrings", "/etc/ssl/certs", "/usr/local/share/ca-certificates")
