@@ -26,7 +26,7 @@ MODEL_REGISTRY := $(or $(PANAL_MODEL_REGISTRY),.cache/model-registry)
 MODEL_REGISTRY_SOURCE ?= https://github.com/kubeflow/model-registry
 
 .PHONY: help demo example test-fields test-fields-short verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-model-registry test-otel test-oauth2-proxy test-export test-notebooks test-serving \
-	test-conformance test-conformance-nodes test-platform test-long test-real policies soak chaos test-e2e test-pytorch check lint format types layers venv environments lock images crd \
+	test-conformance test-conformance-nodes test-platform test-long test-real policies soak chaos test-e2e test-pytorch check lint format types layers venv flower environments lock images crd \
 	manifest clean flower-known flower-versions screenshots
 
 help: ## list the targets
@@ -75,7 +75,7 @@ UNIT = $(PYTEST) -n $(MORE_WORKERS) --dist loadfile
 test-unit: $(VENV)/.ready ## run the unit tests
 	$(UNIT) tests/unit local/tests/unit
 
-test-integration: test-flower test-platform ## run the tests with real Flower and on the local platform
+test-integration: test-flower test-platform ## run the tests with real Flower and on the local platform (AFTER_TEST=1: without those of make test)
 
 test-product: $(VENV)/.ready ## run the tests of the product
 	$(UNIT) tests/unit
@@ -86,11 +86,11 @@ test-local: $(VENV)/.ready ## run the tests of the local platform
 	$(MAKE) test-platform
 
 test-short: $(VENV)/.ready $(FLOWER)/.ready
-	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(PYTEST) -n $(WORKERS) tests/flower -m oldest
+	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(PYTEST) -n $(MORE_WORKERS) tests/flower -m oldest
 	$(PYTEST) local/tests/platform/test_platform.py
 
 test-flower: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready
-	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(PYTEST) -n $(MORE_WORKERS) tests/flower -m "not versions and not pytorch"
+	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(PYTEST) -n $(MORE_WORKERS) tests/flower -m "not versions and not pytorch$(if $(AFTER_TEST), and not oldest)"
 	PANAL_FLOWER_VENV=$(CURDIR)/$(call flower,$(firstword $(FLOWERS))) $(PYTEST) -n $(MORE_WORKERS) tests/flower -m oldest
 
 test-openfl: $(VENV)/.ready .cache/openfl-1.9/.ready ## run the tests with real OpenFL
@@ -125,7 +125,8 @@ test-oauth2-proxy: $(VENV)/.ready .cache/oauth2-proxy ## run the tests of the da
 	cd tests/oauth2_proxy/proxy && GOFLAGS=-mod=readonly go build -o $(CURDIR)/$@ github.com/oauth2-proxy/oauth2-proxy/v7
 
 test-platform: $(VENV)/.ready
-	$(PYTEST) -n $(WORKERS) --dist loadfile local/tests/platform -m "not long" --ignore=local/tests/platform/test_prototype.py # test-notebooks has it
+	$(PYTEST) -n $(WORKERS) --dist loadfile local/tests/platform -m "not long" --ignore=local/tests/platform/test_prototype.py \
+		$(if $(AFTER_TEST),--ignore=local/tests/platform/test_platform.py) # test-notebooks has the prototype
 
 test-export: $(VENV)/.ready .cache/export/.ready ## run the tests of exports with the real ONNX, scikit-learn, XGBoost and, if it is installed there, PyTorch (downloads 400 MB the first time)
 	PANAL_EXPORT_VENV=$(CURDIR)/.cache/export $(PYTEST) tests/export
@@ -205,6 +206,8 @@ $(VENV)/.ready: pyproject.toml local/pyproject.toml requirements/dev.txt require
 	$(call install,$(VENV),--require-hashes -r requirements/dev.txt -r requirements/gateway.txt)
 	$(BIN)/$(PIP) install --no-deps --no-build-isolation --no-index -e . -e local
 	touch $@
+
+flower: $(FLOWER)/.ready
 
 environments: $(call flower,$(firstword $(FLOWERS)))/.ready $(FLOWER)/.ready \
 	$(NOTEBOOK)/.ready $(PROTOTYPE)/.ready .cache/privacy/.ready .cache/fields/.ready # those of .ci/run

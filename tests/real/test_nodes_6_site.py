@@ -155,6 +155,9 @@ def test_an_allowed_run_completes_and_the_ledger_has_each_reply(engine: Sites) -
         run.until_ended("Completed")
         run.until_cleaned()
         check_ledger(site, run)
+        (ran,) = site.entries(f"{NS}/{run.name}", "images")
+        assert ran["images"].keys() == {"tools", "gateway", "supernode"}
+        assert all("sha256:" in image for image in ran["images"].values()), ran
         run.delete()
 
 
