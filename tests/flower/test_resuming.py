@@ -94,8 +94,8 @@ def settings() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("strategy", "clients"),
     [
-        ("FedAvg", "stateless"),
-        ("FedAvgM", "stateless"),
+        pytest.param("FedAvg", "stateless", marks=pytest.mark.versions),
+        pytest.param("FedAvgM", "stateless", marks=pytest.mark.versions),
         pytest.param("FedAdam", "stateful", marks=pytest.mark.oldest),
         ("Own", "stateful"),
         ("Part", "stateful"),

@@ -222,6 +222,7 @@ def test_who_has_replied_and_who_has_failed_is_known_while_a_round_waits(pods: M
     assert run.recorded(event="round", phase="train")["collaborators"].keys() == {"site1", "site3"}
 
 
+@pytest.mark.versions  # kill_suite has it on nodes
 def test_a_killed_collaborator_does_not_end_the_run(pods: Make) -> None:
     run = pods(min_clients=2)
     app = run.app(mode="slow-at-site3")
