@@ -50,7 +50,7 @@ def test_a_run_tells_its_story_and_leaves_its_model(engine: Engine) -> None:
     stored(engine, run, status["model"])
     run.check_history(["cluster1", "cluster2"])
     traffic = [(each.received, each.sent) for row in run.history().rounds for each in (row.clusters or {}).values()]
-    assert all(received and sent for received, sent in traffic[:2]), traffic
+    assert not [pair for pair in traffic if 0 in pair], traffic  # of a gateway that is busy they are not known
     run.delete()
 
 

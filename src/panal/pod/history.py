@@ -265,15 +265,14 @@ def _traffic_of(content: Mapping[str, Any]) -> dict[str, Bytes]:
 
 
 def _since(before: Mapping[str, Bytes], now: Mapping[str, Bytes]) -> dict[str, Bytes]:
-    """A counter that is smaller than before belongs to a gateway that was restarted. If none has changed, they have not been read again."""
-    if before == now:
-        return {}
+    """A counter that is smaller than before belongs to a gateway that was restarted. One that has not changed has not been read again: a
+    cluster that is connected always sends something."""
     found = {}
     for cluster, counters in now.items():
         base = before.get(cluster, (0, 0))
         restarted = counters[0] < base[0] or counters[1] < base[1]
         found[cluster] = counters if restarted else (counters[0] - base[0], counters[1] - base[1])
-    return found
+    return {cluster: counted for cluster, counted in found.items() if counted != (0, 0)}
 
 
 def _sum(before: Mapping[str, Bytes], more: Mapping[str, Bytes]) -> dict[str, Bytes]:

@@ -174,6 +174,15 @@ def test_bytes_that_have_not_been_read_are_not_known() -> None:
     assert traffic(run.shown) == [{"cluster1": (100, 200)}, {"cluster1": (None, None)}, {"cluster1": (100, 200)}]
 
 
+def test_bytes_that_were_read_before_the_first_round_alone_are_not_known() -> None:
+    """A gateway that was asked when a cluster had just connected, and then had no time."""
+    run = Aggregator(sites=["cluster1"])
+    run.train(1)
+    run.counters = {"cluster1": (0, 0)}
+    run.give(Round(round=1, phase=END))
+    assert traffic(run.shown) == [{"cluster1": (None, None)}]
+
+
 def test_a_reporter_that_was_restarted_has_the_same_rows_and_bytes(tmp_path: Path) -> None:
     run = Aggregator()
     run.rounds(1, 2, 3)
