@@ -17,6 +17,7 @@ from panal.client.problem import Code, Problem
 from panal.evidence.sealed import fingerprint, public_pem
 from panal.site.decide import ENFORCES
 from panal.site.policy import APP_HASH
+from panal.site.record import SHA256
 
 DIGITS = 12  # of an app's hash that are shown
 RUNS = ("RUN", "FROM", "UNTIL", "STATE", "ROUNDS", "LEFT", "DATA", "IMAGE", "APP", "REQUESTER", "PURPOSE", "WHY")
@@ -67,10 +68,11 @@ def rows(entries: Iterable[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
     policy: Mapping[str, Any] | None = None
     for entry in entries:
         kind = str(entry.get("kind"))
-        text = details(entry)
         if kind == "policy":
             text = f"generation {entry.get('generation')}: {changes(policy, entry.get('spec') or {})}"
             policy = entry.get("spec") or {}
+        else:
+            text = details(entry)
         yield moment(entry.get("time")), str(entry.get("run") or "-"), KINDS.get(kind, kind), text
 
 
@@ -213,8 +215,9 @@ def verify(access: Access, kept: str | None, as_json: bool) -> Code:
 
 def verify_file(file: Path, key: Path, kept: str | None, as_json: bool) -> Code:
     """The same for a file that `panal site log -o json` has written, without a cluster. `key`: the public key of the ledger, PEM."""
-    found = site_ledger.saved(file, key)
-    last, public = found[-1], site_ledger.public_key(key)
+    public = site_ledger.public_key(key)
+    found = site_ledger.saved(file, public)
+    last = found[-1]
     head = {"number": last["number"], "hash": last["hash"], "key": public_pem(public), "fingerprint": fingerprint(public)}
     _print_head(found, head, kept, as_json)
     return Code.OK
@@ -238,7 +241,7 @@ def _print_head(found: Sequence[Mapping[str, Any]], head: Mapping[str, Any], kep
 
 def _number(found: Sequence[Mapping[str, Any]], kept: str) -> int:
     """Of the entry with a head that was kept. Raises Problem."""
-    if not re.fullmatch(APP_HASH, kept):
+    if not re.fullmatch(SHA256, kept):
         raise Problem(Code.USAGE, f"--head {kept}: a head has 64 hexadecimal digits", "Give it as `panal site verify` has printed it.")
     number = next((each["number"] for each in found if each["hash"] == kept), None)
     if number is None:

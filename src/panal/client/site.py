@@ -61,10 +61,9 @@ FROM_THE_LEDGER = ("asked", "verdict", "code", "rule", "text", "rounds", "bytes"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """`policy` is None if there is none, or none that can be read; then `problem` says why. `ready`: whether the site controller is.
-    `unread`: why the ledger cannot be read.
-    `decided`: the generation of the policy that the site controller knows. `budgets`: what is spent of each, as
-    `panal.site.budgets.Figures.record` has it; None if it is not known."""
+    """`policy` is None if the site has no policy that can be read; `problem` says why. `ready`: whether the site controller is ready.
+    `unread`: why the ledger cannot be read. `decided`: the generation of the policy that the site controller applies. `budgets`: the
+    records of `panal.site.budgets.Figures`; None if the ledger cannot be read."""
 
     policy: SitePolicySpec | None
     problem: str

@@ -57,7 +57,7 @@ def _problem(error: ProgramFailed) -> Problem:
     return Problem(Code.UNHEALTHY, f"the ledger was not read: {error}", f"See kubectl -n {names.SITE_CONTROLLER} describe pods.")
 
 
-def saved(file: Path, key: Path) -> list[dict[str, Any]]:
+def saved(file: Path, key: Ed25519PublicKey) -> list[dict[str, Any]]:
     """The entries of a file of `panal site log -o json`, which has the whole ledger and is checked. Raises Problem."""
     try:
         found = json.loads(file.read_bytes())
@@ -66,7 +66,7 @@ def saved(file: Path, key: Path) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not found:
         raise Problem(Code.USAGE, f"{file} has no entries", "Write it with `panal site log -o json`, without --since and --run.")
     try:
-        return list(checked((canonical(each) for each in found), public_key(key)))
+        return list(checked((canonical(each) for each in found), key))
     except (BrokenLedgerError, ValueError) as error:
         remedy = "A file with --since or --run is a part of a ledger, and cannot be verified. Otherwise somebody has changed it."
         raise Problem(Code.UNHEALTHY, f"{file}: {error}", remedy) from error

@@ -41,8 +41,8 @@ NO_RUN = OfRun()
 
 @dataclass(slots=True)
 class OfPod:
-    """Of a Pod that has not ended. `asked`: its last request. `decided`: of the last decision, its verdict first. `allowed`: the
-    request that was."""
+    """A Pod that has not ended. `asked`: its last request. `decided`: the last decision, which begins with the verdict. `allowed`: the
+    last request that the site allowed."""
 
     name: str
     run: str = ""  # NAMESPACE/NAME

@@ -64,10 +64,10 @@ class Pods:
 # --- runs ---------------------------------------------------------------------------------------------------------------
 @dataclass(slots=True)
 class OfRun:
-    """`name`: NAMESPACE/NAME; of a Pod that was not recognized, its own. `first` and `last`: the times of its entries. `asked`: of the last
-    request that was allowed, or of the last one while none was. `images`: that the containers of its last Pod
-    have run, by their names. `pods`: those that have not ended, with the last verdict about each.
-    `others`: requests that belong to no reply. `replies`, `errors`, `others` and `bytes` are of the time that the report is about."""
+    """`name`: NAMESPACE/NAME, or the name of a Pod that was not recognized. `first` and `last`: the times of the first and the last entry.
+    `asked`: the last request that the site allowed; if it allowed none, the last request. `images`: the images that the last Pod ran, by
+    container. `pods`: the Pods that have not ended, each with its last verdict. `others`: the number of requests that belong to no reply.
+    `replies`, `errors`, `others` and `bytes` count from `since` of the report."""
 
     name: str
     uid: str

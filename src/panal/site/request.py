@@ -2,7 +2,7 @@
 
 The hub writes the Pod, so only what the Pod is counts: its images, its data, its program and variables. What the hub says about the run
 (namespace, name, purpose, requester, rounds, clusters) is in an annotation, and is the hub's word. Everything else of the Pod must be as in
-every collaborator (`panal.site.form`): what differs might mount the data, or reach the network, in a way that nobody has decided about.
+every collaborator (`panal.site.form`): another form might mount the data or reach the network without a decision of the owner.
 """
 
 from __future__ import annotations

@@ -209,8 +209,7 @@ class Traffic:
         async with sender.lock:
             await self._record(sender, ended=True)
             sums = {"bytes": pod.bytes, "rounds": rounds_of(pod.replies.values()), "replies": len(pod.replies)}
-            await self._book.write(Kind.ENDED, **_about(uid, pod), **sums)
-            self._book.accounts.pods.pop(uid, None)
+            await self._book.write(Kind.ENDED, **_about(uid, pod), **sums)  # the accounts let go of the Pod by it
             self._senders.pop(uid, None)
             self._file(uid).unlink(missing_ok=True)
 
